@@ -1,0 +1,107 @@
+use std::{path::PathBuf, time::Duration};
+
+use archive::StoreConfig;
+use pubsub::{OidcConfig, PubSubConfig, push_auth};
+use service::{Env, EnvError};
+
+/// The compactor's settings. The budgets of a run are the catalog's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The path of `pipas.yaml`.
+    pub catalog: PathBuf,
+    /// Where Pub/Sub is.
+    pub pubsub: PubSubConfig,
+    /// Where the archive is.
+    pub store: StoreConfig,
+    /// Whose token a trigger must carry; `None`: nobody's.
+    pub auth: Option<OidcConfig>,
+    /// A backlog is empty when no message has come for so long.
+    pub idle: Duration,
+}
+
+/// A busy subscription is never silent for so long.
+const IDLE_MS: u64 = 3000;
+
+impl Config {
+    /// Reads the settings, and reports every bad variable at once.
+    pub fn from_env(env: &Env) -> Result<Self, EnvError> {
+        let mut read = env.read();
+        let catalog = read.or("PIPAS_CATALOG", "the path of pipas.yaml", PathBuf::from("/etc/pipas/pipas.yaml"));
+        let project = read.required("GOOGLE_CLOUD_PROJECT", "a project id");
+        let bucket = read.required("PIPAS_ARCHIVE_BUCKET", "the name of a bucket");
+        let mut endpoint = |name: &'static str| {
+            let url: Option<String> = read.optional(name, "a URL");
+            if url.as_deref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+                read.problem(name, "expected a URL that starts with http:// or https://");
+            }
+            url
+        };
+        let pubsub_endpoint = endpoint("PIPAS_PUBSUB_ENDPOINT");
+        let storage_endpoint = endpoint("PIPAS_STORAGE_ENDPOINT");
+        let auth = auth(&mut read);
+        let idle = read.or("PIPAS_COMPACTOR_IDLE_MS", "a number of milliseconds", IDLE_MS);
+        if idle == 0 {
+            read.problem("PIPAS_COMPACTOR_IDLE_MS", "expected at least 1, found 0");
+        }
+        read.finish()?;
+        Ok(Self {
+            catalog,
+            pubsub: PubSubConfig { project: project.unwrap_or_default(), endpoint: pubsub_endpoint },
+            store: StoreConfig { bucket: bucket.unwrap_or_default(), endpoint: storage_endpoint },
+            auth,
+            idle: Duration::from_millis(idle),
+        })
+    }
+}
+
+fn auth(read: &mut service::EnvReader<'_>) -> Option<OidcConfig> {
+    let kind = read.or("PIPAS_PUSH_AUTH", "`oidc` or `none`", "oidc".to_owned());
+    match kind.as_str() {
+        "none" => None,
+        "oidc" => Some(OidcConfig {
+            audience: read.required("PIPAS_PUSH_AUDIENCE", "the audience of the trigger's token").unwrap_or_default(),
+            service_account: read
+                .required("PIPAS_PUSH_SERVICE_ACCOUNT", "the e-mail address of the trigger's service account")
+                .unwrap_or_default(),
+            issuer: read.or("PIPAS_PUSH_ISSUER", "an issuer", push_auth::GOOGLE_ISSUER.to_owned()),
+            jwks_url: read.or("PIPAS_PUSH_JWKS_URL", "a URL", push_auth::GOOGLE_JWKS_URL.to_owned()),
+        }),
+        other => {
+            read.problem("PIPAS_PUSH_AUTH", format!("expected `oidc` or `none`, found `{other}`"));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_local_config_is_short() {
+        let env = Env::from_pairs([
+            ("GOOGLE_CLOUD_PROJECT", "pipas-local"),
+            ("PIPAS_ARCHIVE_BUCKET", "pipas-archive"),
+            ("PIPAS_STORAGE_ENDPOINT", "http://127.0.0.1:1"),
+            ("PIPAS_PUSH_AUTH", "none"),
+        ]);
+        let config = Config::from_env(&env).expect("a config");
+        assert_eq!(config.auth, None);
+        assert_eq!(config.idle, Duration::from_secs(3));
+        assert_eq!(config.store.endpoint.as_deref(), Some("http://127.0.0.1:1"));
+    }
+
+    #[test]
+    fn bad_variables_are_reported_together() {
+        let env = Env::from_pairs([("PIPAS_PUBSUB_ENDPOINT", "localhost:1"), ("PIPAS_COMPACTOR_IDLE_MS", "0")]);
+        insta::assert_snapshot!(Config::from_env(&env).expect_err("six problems"), @r"
+        the environment has 6 bad variable(s):
+          GOOGLE_CLOUD_PROJECT: is not set; expected a project id
+          PIPAS_ARCHIVE_BUCKET: is not set; expected the name of a bucket
+          PIPAS_PUBSUB_ENDPOINT: expected a URL that starts with http:// or https://
+          PIPAS_PUSH_AUDIENCE: is not set; expected the audience of the trigger's token
+          PIPAS_PUSH_SERVICE_ACCOUNT: is not set; expected the e-mail address of the trigger's service account
+          PIPAS_COMPACTOR_IDLE_MS: expected at least 1, found 0
+        ");
+    }
+}

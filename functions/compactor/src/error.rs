@@ -1,0 +1,88 @@
+use archive::{EncodeError, StoreError};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use pubsub::{PullError, PushAuthError};
+use service::problem::Problem;
+
+/// The compactor could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The catalog is bad.
+    #[error(transparent)]
+    Catalog(#[from] catalog::CatalogError),
+    /// The Pub/Sub client could not be made.
+    #[error(transparent)]
+    PubSub(#[from] pubsub::ConnectError),
+    /// The object store's client could not be made.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The check of triggers could not be made.
+    #[error(transparent)]
+    Auth(#[from] pubsub::push_auth::PushAuthConfigError),
+    /// The metrics could not be registered.
+    #[error("the metrics could not be registered")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Why a run of one stream failed. What it had not archived by then will be delivered again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DrainError {
+    #[error("pulling failed")]
+    Pull(#[from] PullError),
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a trigger is refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CompactorError {
+    #[error("no stream is named `{stream}`")]
+    UnknownStream { stream: String, streams: Vec<String> },
+    #[error(transparent)]
+    Auth(#[from] PushAuthError),
+    #[error("the run ended without a result")]
+    Lost,
+}
+
+impl IntoResponse for CompactorError {
+    fn into_response(self) -> Response {
+        let detail = self.to_string();
+        let problem = match self {
+            Self::UnknownStream { streams, .. } => {
+                Problem::new(StatusCode::NOT_FOUND, "urn:pipas:problem:unknown-stream", "Unknown stream")
+                    .with("streams", streams)
+            }
+            Self::Auth(PushAuthError::Unauthenticated(_)) => {
+                let problem =
+                    Problem::new(StatusCode::UNAUTHORIZED, "urn:pipas:problem:unauthenticated", "Unauthenticated");
+                problem.header(http::header::WWW_AUTHENTICATE, "Bearer")
+            }
+            Self::Auth(PushAuthError::Forbidden(_)) => {
+                Problem::new(StatusCode::FORBIDDEN, "urn:pipas:problem:forbidden", "Forbidden")
+            }
+            Self::Auth(PushAuthError::Unavailable(_)) => {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:pipas:problem:unavailable", "Unavailable")
+                    .retry_after(5)
+            }
+            Self::Lost => Problem::internal(),
+        };
+        problem.detail(detail).into_response()
+    }
+}
+
+/// The error and its sources on one line, each once.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

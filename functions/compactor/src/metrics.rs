@@ -1,0 +1,78 @@
+//! What the compactor measures.
+
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry};
+
+use crate::report::{ArchivedObject, State, StreamReport};
+
+/// Messages that are in the archive and acked, by stream.
+pub(crate) const MESSAGES: &str = "pipas_compactor_messages_total";
+/// Bytes of those messages as Pub/Sub counts them, by stream.
+pub(crate) const MESSAGE_BYTES: &str = "pipas_compactor_message_bytes_total";
+/// Objects with a manifest entry, by stream.
+pub(crate) const OBJECTS: &str = "pipas_compactor_objects_total";
+/// Bytes of those objects, by stream.
+pub(crate) const OBJECT_BYTES: &str = "pipas_compactor_object_bytes_total";
+/// Runs, by stream and how they ended.
+pub(crate) const RUNS: &str = "pipas_compactor_runs_total";
+/// Seconds of a run, by stream.
+pub(crate) const RUN_DURATION: &str = "pipas_compactor_run_duration_seconds";
+/// 1 where the last run left messages in the subscription, by stream.
+pub(crate) const BACKLOG_LEFT: &str = "pipas_compactor_backlog_left";
+
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    messages: IntCounterVec,
+    message_bytes: IntCounterVec,
+    objects: IntCounterVec,
+    object_bytes: IntCounterVec,
+    runs: IntCounterVec,
+    run_duration: HistogramVec,
+    backlog_left: IntGaugeVec,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Result<Self, prometheus::Error> {
+        let counter = |name, help, labels: &[&str]| IntCounterVec::new(Opts::new(name, help), labels);
+        let duration = HistogramOpts::new(RUN_DURATION, "Seconds of a run")
+            .buckets(vec![0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 240.0, 480.0]);
+        Ok(Self {
+            messages: counter(MESSAGES, "Messages archived and acked", &["stream"])?,
+            message_bytes: counter(MESSAGE_BYTES, "Bytes of messages archived and acked", &["stream"])?,
+            objects: counter(OBJECTS, "Archive objects written", &["stream"])?,
+            object_bytes: counter(OBJECT_BYTES, "Bytes of archive objects written", &["stream"])?,
+            runs: counter(RUNS, "Runs, by how they ended", &["stream", "state"])?,
+            run_duration: HistogramVec::new(duration, &["stream"])?,
+            backlog_left: IntGaugeVec::new(Opts::new(BACKLOG_LEFT, "1 where the last run left messages"), &["stream"])?,
+        })
+    }
+
+    /// Counts an object that is in the archive.
+    pub(crate) fn archived(&self, stream: &str, object: &ArchivedObject) {
+        self.messages.with_label_values(&[stream]).inc_by(object.messages);
+        self.message_bytes.with_label_values(&[stream]).inc_by(object.message_bytes);
+        self.objects.with_label_values(&[stream]).inc();
+        self.object_bytes.with_label_values(&[stream]).inc_by(object.bytes);
+    }
+
+    /// Counts a run that has ended.
+    pub(crate) fn ran(&self, stream: &str, report: &StreamReport) {
+        self.runs.with_label_values(&[stream, report.state.name()]).inc();
+        if report.state != State::AlreadyRunning {
+            self.run_duration.with_label_values(&[stream]).observe(report.duration_ms as f64 / 1000.0);
+            self.backlog_left.with_label_values(&[stream]).set(i64::from(report.backlog_left));
+        }
+    }
+
+    /// A registry of these metrics.
+    pub(crate) fn registry(&self) -> Result<Registry, prometheus::Error> {
+        let registry = Registry::new();
+        registry.register(Box::new(self.messages.clone()))?;
+        registry.register(Box::new(self.message_bytes.clone()))?;
+        registry.register(Box::new(self.objects.clone()))?;
+        registry.register(Box::new(self.object_bytes.clone()))?;
+        registry.register(Box::new(self.runs.clone()))?;
+        registry.register(Box::new(self.run_duration.clone()))?;
+        registry.register(Box::new(self.backlog_left.clone()))?;
+        Ok(registry)
+    }
+}

@@ -1,0 +1,84 @@
+//! Delivery at least once: the table's default stream, and the ledger as far as it answers.
+
+use std::{sync::Arc, time::Duration};
+
+use dedupe::{Expected, NewState};
+use event::Timestamp;
+use exactly_once::{Answer, Claim, State};
+use storage_write::{AppendError, RowFailure};
+
+use crate::{
+    dead_letters::DeadLetter,
+    error::LoaderError,
+    loader::chain,
+    row::{Incoming, Place},
+    table::{Purpose, Table},
+    version::OpenTable,
+};
+
+/// The short id of the stream that each table has.
+const DEFAULT_STREAM: &str = "_default";
+
+/// Loads the event: looks whether it is known, appends, and remembers it. The ledger is asked, not relied on.
+pub(crate) async fn load(
+    table: &Arc<Table>,
+    open: &OpenTable,
+    incoming: Incoming,
+    window: Duration,
+) -> Result<Answer, LoaderError> {
+    let services = &table.services;
+    let Incoming { key, payload, content, origin, room: _room } = incoming;
+    match services.ledger.read(&[key]).await.map(|mut states| states.pop().flatten()) {
+        Ok(Some(State::Done { payload: known } | State::Rejected { payload: known })) => {
+            return Ok(if known == payload { Answer::Duplicate } else { Answer::Conflict });
+        }
+        Ok(Some(State::Claimed { .. } | State::Rejecting { .. }) | None) => {}
+        Err(error) => tracing::warn!(error = %chain(&error), "loading without the ledger"),
+    }
+    let place = Place { write_stream: "", write_offset: None, at: Timestamp::now() };
+    let row = match (content.seal(&origin, place), content.version()) {
+        (Ok(row), Some(version)) => Ok((row, version.descriptor())),
+        (Ok(_), None) => return Err(LoaderError::Refused),
+        (Err(rejection), _) => Err(RowFailure::Rejected(rejection)),
+    };
+    let appended = match row {
+        Ok((row, descriptor)) => open.appender().append(row, descriptor).await,
+        Err(failure) => Err(failure),
+    };
+    let rejection = match appended {
+        Ok(()) => {
+            services.metrics.written(&origin.stream, origin.since());
+            let claim = Claim { owner: services.owner, write_stream: DEFAULT_STREAM.into(), base_offset: 0 };
+            if let Err(error) = services.ledger.settle(&[(key, payload)], &claim, window).await {
+                tracing::warn!(error = %chain(&error), "a row that the ledger does not know of");
+            }
+            return Ok(Answer::Written);
+        }
+        Err(RowFailure::Rejected(rejection)) => rejection,
+        Err(RowFailure::Overloaded) => return Err(LoaderError::Overloaded),
+        Err(RowFailure::Closed) => return Err(LoaderError::Stopping),
+        Err(RowFailure::Unavailable(error)) => {
+            tracing::warn!(table = %open.name, error = %chain(&error), "an append failed");
+            table.look_again(open.epoch).await;
+            return Err(match error {
+                AppendError::ResourceExhausted(_) => LoaderError::Exhausted,
+                AppendError::Permanent(_) | AppendError::RowErrors(_) => LoaderError::Refused,
+                AppendError::AlreadyExists(_)
+                | AppendError::Ambiguous { .. }
+                | AppendError::SchemaMismatchExtraFields(_)
+                | AppendError::StreamGone(_)
+                | AppendError::OutOfRange(_) => LoaderError::Undecided,
+            });
+        }
+    };
+    let Purpose::Events { dead_letters } = table.purpose() else { return Err(LoaderError::DeadLetter) };
+    let outcome = dead_letters.write(DeadLetter { origin, table: Some(open.name.clone()), rejection }).await?;
+    let rejected = NewState::Rejected { payload, window };
+    if let Err(error) = services.ledger.swap(&key, &Expected::Absent, &rejected).await {
+        tracing::warn!(error = %chain(&error), "a dead letter that the ledger does not know of");
+    }
+    Ok(match outcome {
+        event::Outcome::Duplicate => Answer::Duplicate,
+        _ => Answer::DeadLettered,
+    })
+}

@@ -1,0 +1,111 @@
+//! Dead letters: events that cannot be loaded, each kept once, by the same protocol as rows.
+
+use std::{fmt::Write, sync::Arc};
+
+use catalog::{TableName, dead_letters_table};
+use event::{EventId, Outcome, Rejection};
+use exactly_once::{Limits, PayloadHash};
+use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    error::LoaderError,
+    loader::{Services, chain},
+    row::{Content, Incoming, Origin},
+    table::{Purpose, Table},
+    writer,
+};
+
+/// An event that cannot be loaded, and why.
+#[derive(Debug)]
+pub(crate) struct DeadLetter {
+    pub(crate) origin: Arc<Origin>,
+    /// The table that will not take it, where one was found.
+    pub(crate) table: Option<TableName>,
+    pub(crate) rejection: Rejection,
+}
+
+/// The writer of `pipas_ops.dead_letters`.
+pub(crate) struct DeadLetters {
+    table: Arc<Table>,
+    /// Its own: dead letters come until the last event's writer has stopped.
+    stop: CancellationToken,
+}
+
+impl DeadLetters {
+    pub(crate) fn new(services: &Arc<Services>, limits: &Limits) -> Self {
+        let stop = CancellationToken::new();
+        let limits = Limits { reject_rows: false, ..limits.clone() };
+        let table = Table::new(&dead_letters_table(), Purpose::DeadLetters, limits, services, stop.clone());
+        Self { table: Arc::new(table), stop }
+    }
+
+    /// Writes the dead letter, once however often it is asked for.
+    pub(crate) async fn write(&self, letter: DeadLetter) -> Result<Outcome, LoaderError> {
+        let origin = Arc::clone(&letter.origin);
+        tracing::info!(
+            stream = &*origin.stream,
+            event.id = origin.event_id.as_ref().map_or("", EventId::as_str),
+            message.id = origin.message.message_id,
+            reason = letter.rejection.reason.code(),
+            detail = letter.rejection.detail,
+            "dead letter"
+        );
+        match self.try_write(letter).await {
+            Ok(Outcome::Written | Outcome::DeadLettered) => Ok(Outcome::DeadLettered),
+            Ok(Outcome::Duplicate) => Ok(Outcome::Duplicate),
+            Ok(Outcome::Retried) => Err(LoaderError::DeadLetter),
+            Err(error) => {
+                tracing::error!(stream = &*origin.stream, error = %chain(&error), "a dead letter could not be written");
+                Err(LoaderError::DeadLetter)
+            }
+        }
+    }
+
+    async fn try_write(&self, letter: DeadLetter) -> Result<Outcome, LoaderError> {
+        let open = self.table.open().await?;
+        let id = letter.id();
+        let event_id = EventId::new(&id).map_err(|_| LoaderError::DeadLetter)?;
+        let origin = Arc::clone(&letter.origin);
+        let incoming = Incoming {
+            key: open.key(&event_id),
+            // The id stands for the content.
+            payload: PayloadHash::from_bits(0),
+            content: Content::DeadLetter { letter: Arc::new(letter), id, version: open.version() },
+            origin,
+            room: None,
+        };
+        writer::outcome(open.offer(incoming).await)
+    }
+
+    pub(crate) async fn close(&self) {
+        self.stop.cancel();
+        self.table.close().await;
+    }
+}
+
+impl DeadLetter {
+    /// The same for every delivery of the same event with the same content; without an event id, of the same message.
+    fn id(&self) -> String {
+        let Origin { stream, event_id, message, .. } = &*self.origin;
+        let (kind, id) = match event_id {
+            Some(id) => ("event", id.as_str()),
+            None => ("message", message.message_id.as_str()),
+        };
+        let hash = Sha256::new()
+            .chain_update(b"pipas/dead-letter/1\0")
+            .chain_update(stream.as_bytes())
+            .chain_update([0])
+            .chain_update(kind)
+            .chain_update([0])
+            .chain_update(id)
+            .chain_update([0])
+            .chain_update(PayloadHash::of(&message.data).bits().to_be_bytes())
+            .finalize();
+        hash[..16].iter().fold(String::with_capacity(32), |mut hex, byte| {
+            // Writing to a string does not fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
+}

@@ -1,0 +1,133 @@
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use pubsub::{PushAuthError, push::PushDecodeError};
+use service::problem::Problem;
+
+/// The loader could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The catalog is bad.
+    #[error(transparent)]
+    Catalog(#[from] catalog::CatalogError),
+    /// The check of push requests could not be made.
+    #[error(transparent)]
+    PushAuth(#[from] pubsub::push_auth::PushAuthConfigError),
+    /// The claim ledger could not be opened.
+    #[error(transparent)]
+    Ledger(#[from] dedupe::LedgerError),
+    /// The Storage Write client could not be made.
+    #[error(transparent)]
+    StorageWrite(#[from] storage_write::ConnectError),
+    /// The client of BigQuery's REST API could not be made.
+    #[error(transparent)]
+    Tables(#[from] storage_write::TablesError),
+    /// The metrics could not be registered.
+    #[error("the metrics could not be registered")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// Why a push is not acked: Pub/Sub sends it again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LoaderError {
+    #[error(transparent)]
+    Auth(#[from] PushAuthError),
+    #[error(transparent)]
+    Envelope(#[from] PushDecodeError),
+    #[error("the body could not be read: {detail}")]
+    Body { detail: String },
+    #[error("no stream belongs to {named}")]
+    UnknownStream { named: String, streams: Vec<String> },
+    #[error("too many bytes wait for BigQuery")]
+    Overloaded,
+    #[error("BigQuery's quota is exhausted")]
+    Exhausted,
+    #[error("the loader is stopping")]
+    Stopping,
+    #[error("nothing was decided in time")]
+    Undecided,
+    #[error("BigQuery refused the row in a way that may pass")]
+    Refused,
+    #[error("the dead letter could not be written")]
+    DeadLetter,
+    #[error("the table cannot be loaded now")]
+    Table(#[from] TableFault),
+}
+
+/// Why a table cannot be loaded for now. Shared by those who asked at the same time.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum TableFault {
+    #[error(transparent)]
+    Unreadable(Arc<storage_write::TablesError>),
+    #[error("the table's schema cannot be encoded: {0}")]
+    Unsupported(Arc<str>),
+}
+
+impl LoaderError {
+    /// The stable name, as metrics spell it.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Auth(PushAuthError::Unauthenticated(_)) => "unauthenticated",
+            Self::Auth(PushAuthError::Forbidden(_)) => "forbidden",
+            Self::Auth(PushAuthError::Unavailable(_)) => "keys_unavailable",
+            Self::Envelope(_) => "envelope",
+            Self::Body { .. } => "body",
+            Self::UnknownStream { .. } => "unknown_stream",
+            Self::Overloaded => "overloaded",
+            Self::Exhausted => "exhausted",
+            Self::Stopping => "stopping",
+            Self::Undecided => "undecided",
+            Self::Refused => "refused",
+            Self::DeadLetter => "dead_letter_failed",
+            Self::Table(_) => "table",
+        }
+    }
+
+    /// What Pub/Sub is told. Every status nacks; 429 asks it to slow down.
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Auth(PushAuthError::Unauthenticated(_)) => StatusCode::UNAUTHORIZED,
+            Self::Auth(PushAuthError::Forbidden(_)) => StatusCode::FORBIDDEN,
+            Self::Envelope(PushDecodeError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Envelope(
+                PushDecodeError::Json { .. } | PushDecodeError::Missing { .. } | PushDecodeError::Invalid { .. },
+            )
+            | Self::Body { .. } => StatusCode::BAD_REQUEST,
+            Self::UnknownStream { .. } => StatusCode::NOT_FOUND,
+            Self::Overloaded | Self::Exhausted => StatusCode::TOO_MANY_REQUESTS,
+            Self::Auth(PushAuthError::Unavailable(_))
+            | Self::Stopping
+            | Self::Undecided
+            | Self::Refused
+            | Self::DeadLetter
+            | Self::Table(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    fn title(&self) -> &'static str {
+        self.status().canonical_reason().unwrap_or("Refused")
+    }
+}
+
+impl IntoResponse for LoaderError {
+    fn into_response(self) -> Response {
+        let problem =
+            Problem::new(self.status(), format!("urn:pipas:problem:{}", self.name().replace('_', "-")), self.title())
+                .detail(self.to_string());
+        let problem = match &self {
+            Self::UnknownStream { streams, .. } => problem.with("streams", streams),
+            Self::Overloaded => problem.retry_after(1),
+            Self::Exhausted => problem.retry_after(10),
+            Self::Auth(_)
+            | Self::Envelope(_)
+            | Self::Body { .. }
+            | Self::Stopping
+            | Self::Undecided
+            | Self::Refused
+            | Self::DeadLetter
+            | Self::Table(_) => problem,
+        };
+        problem.into_response()
+    }
+}

@@ -1,0 +1,211 @@
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use axum::{Router, routing::post};
+use catalog::Catalog;
+use dedupe::{InProcessLedger, Ledger, RedisLedger, RedisSettings};
+use exactly_once::Owner;
+use futures::future::join_all;
+use pubsub::PushAuth;
+use service::App;
+use storage_write::{Client, ClientConfig, Tables};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    Config, LedgerConfig, StartError, dead_letters::DeadLetters, error::LoaderError, metrics::Metrics, push,
+    stream::StreamLoader,
+};
+
+/// The loader, connected.
+#[derive(Clone)]
+pub struct Loader(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) auth: PushAuth,
+    pub(crate) metrics: Metrics,
+    pub(crate) dead_letters: Arc<DeadLetters>,
+    pub(crate) stop: CancellationToken,
+    ledger: Arc<dyn Ledger>,
+    streams: BTreeMap<String, Arc<StreamLoader>>,
+    by_subscription: BTreeMap<String, Arc<StreamLoader>>,
+    room: Arc<Semaphore>,
+}
+
+/// What every table's writer uses.
+pub(crate) struct Services {
+    pub(crate) project: String,
+    pub(crate) tables: Tables,
+    pub(crate) storage: Client,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    /// This incarnation: no other process, and no later start, claims under it.
+    pub(crate) owner: Owner,
+    pub(crate) metrics: Metrics,
+}
+
+impl Loader {
+    /// Reads the catalog that `config` names and makes the clients. Nothing is asked of BigQuery before the first delivery.
+    pub async fn connect(config: &Config) -> Result<Self, StartError> {
+        Self::with_catalog(config, Catalog::load(&config.catalog)?).await
+    }
+
+    /// Makes the clients for the streams of `catalog`.
+    pub async fn with_catalog(config: &Config, catalog: Catalog) -> Result<Self, StartError> {
+        let auth = match &config.auth {
+            Some(oidc) => PushAuth::oidc(oidc)?,
+            None => PushAuth::None,
+        };
+        let metrics = Metrics::new()?;
+        let ledger = ledger(&config.ledger).await?;
+        let storage = ClientConfig::new(&config.project, config.storage_endpoint.clone());
+        let services = Arc::new(Services {
+            project: config.project.clone(),
+            tables: Tables::connect(&config.project, config.bigquery_endpoint.as_deref()).await?,
+            storage: Client::connect(storage, metrics.storage.clone())?,
+            ledger: Arc::clone(&ledger),
+            owner: Owner::generate(),
+            metrics: metrics.clone(),
+        });
+        let stop = CancellationToken::new();
+        let dead_letters = Arc::new(DeadLetters::new(&services, &config.limits));
+        let streams: BTreeMap<String, Arc<StreamLoader>> = catalog
+            .streams
+            .into_iter()
+            .map(|(name, stream)| {
+                metrics.announce(&name);
+                (name, Arc::new(StreamLoader::new(stream, &config.limits, &services, &dead_letters, &stop)))
+            })
+            .collect();
+        let by_subscription =
+            streams.values().map(|stream| (stream.stream.loader_subscription(), Arc::clone(stream))).collect();
+        let room = Arc::new(Semaphore::new(config.buffer_bytes));
+        tracing::info!(loader.owner = %services.owner, streams = streams.len(), "loader connected");
+        Ok(Self(Arc::new(Inner { auth, metrics, dead_letters, stop, ledger, streams, by_subscription, room })))
+    }
+}
+
+impl Inner {
+    /// The stream that a push belongs to: the one its path names, else the one whose subscription its body names.
+    pub(crate) fn stream(&self, path: Option<&str>, subscription: &str) -> Result<&Arc<StreamLoader>, LoaderError> {
+        let found = match path {
+            Some(name) => self.streams.get(name),
+            None => self.by_subscription.get(subscription.rsplit('/').next().unwrap_or_default()),
+        };
+        found.ok_or_else(|| LoaderError::UnknownStream {
+            named: match path {
+                Some(name) => format!("the path `{}`", shortened(name)),
+                None => format!("the subscription `{}`", shortened(subscription)),
+            },
+            streams: self.streams.keys().cloned().collect(),
+        })
+    }
+
+    /// Room for a body of `bytes`, until the permit is dropped.
+    pub(crate) fn room(&self, bytes: usize) -> Result<Room, LoaderError> {
+        let count = u32::try_from(bytes.max(1)).map_err(|_| LoaderError::Overloaded)?;
+        let permit = Arc::clone(&self.room).try_acquire_many_owned(count).map_err(|_| LoaderError::Overloaded)?;
+        self.metrics.buffered.add(i64::from(count));
+        Ok(Room { permit, buffered: self.metrics.buffered.clone() })
+    }
+
+    /// Brings what was begun to its end, and finalizes the write streams: the events' first, whose dead letters may still come.
+    async fn drain(&self) {
+        self.stop.cancel();
+        join_all(self.streams.values().map(|stream| stream.close())).await;
+        self.dead_letters.close().await;
+    }
+}
+
+/// Room that a delivery takes up.
+pub(crate) struct Room {
+    permit: OwnedSemaphorePermit,
+    buffered: prometheus::IntGauge,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.buffered.sub(self.permit.num_permits() as i64);
+    }
+}
+
+/// The loader as an app: its routes, its metrics, its readiness, and the drain.
+pub fn router(loader: Loader) -> App {
+    let Loader(inner) = loader;
+    let (registry, stop) = (inner.metrics.registry(), inner.stop.clone());
+    let (asked, drained) = (Arc::clone(&inner.ledger), Arc::clone(&inner));
+    let router = Router::new()
+        .route("/", post(push::push))
+        .route("/push/{stream}", post(push::push))
+        .fallback(service::problem::no_such_path)
+        .with_state(inner);
+    App::new(router, registry)
+        .ready_when(move || {
+            let ledger = Arc::clone(&asked);
+            async move { ledger.ping().await }
+        })
+        .stopping_cancels(stop)
+        .on_drain(move || async move { drained.drain().await })
+}
+
+/// How long the start waits for the ledger, which may come later.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(1);
+
+async fn ledger(config: &LedgerConfig) -> Result<Arc<dyn Ledger>, StartError> {
+    match config {
+        LedgerConfig::Redis { url, buckets } => {
+            let settings = RedisSettings { buckets: *buckets, ..RedisSettings::new(url.clone()) };
+            let ledger = RedisLedger::new(&settings)?;
+            match timeout(LEDGER_PATIENCE, ledger.eviction_policy()).await {
+                Ok(Ok(Some(policy))) if policy != "noeviction" => {
+                    tracing::error!(
+                        redis.maxmemory_policy = policy,
+                        "the ledger's server deletes claims when it is full"
+                    );
+                }
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::warn!(error = %chain(&error), "the ledger does not answer yet"),
+                Err(_) => tracing::warn!("the ledger does not answer yet"),
+            }
+            Ok(Arc::new(ledger))
+        }
+        LedgerConfig::InProcess { journal: None } => {
+            tracing::warn!(
+                "claims are kept in this process alone: a second loader, or a restart, may write an event twice"
+            );
+            Ok(Arc::new(InProcessLedger::new()))
+        }
+        LedgerConfig::InProcess { journal: Some(folder) } => journalled(folder),
+    }
+}
+
+#[cfg(feature = "journal")]
+fn journalled(folder: &std::path::Path) -> Result<Arc<dyn Ledger>, StartError> {
+    Ok(Arc::new(InProcessLedger::open(folder)?))
+}
+
+#[cfg(not(feature = "journal"))]
+fn journalled(folder: &std::path::Path) -> Result<Arc<dyn Ledger>, StartError> {
+    tracing::error!(ledger.journal = %folder.display(), "this build keeps no journal: a restart may write an event twice");
+    Ok(Arc::new(InProcessLedger::new()))
+}
+
+/// An error with its causes, each once.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+fn shortened(name: &str) -> String {
+    name.chars().take(100).collect()
+}

@@ -1,0 +1,137 @@
+//! What the loader measures.
+
+use std::time::Duration;
+
+use event::{Outcome, Timestamp};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+};
+
+/// Deliveries by stream and outcome (`written`, `duplicate`, `dead_lettered`, `retried`): each delivery is counted once.
+pub const DELIVERIES: &str = "pipas_loader_deliveries_total";
+/// Pushes that were not acked, by reason.
+pub const NACKS: &str = "pipas_loader_nacks_total";
+/// Seconds from the receiver's acceptance, or the publishing of a message that passed none, to BigQuery's acknowledgement.
+pub const FRESHNESS: &str = "pipas_loader_freshness_seconds";
+/// Bytes of deliveries in hand.
+pub const BUFFERED: &str = "pipas_loader_buffered_bytes";
+/// Rows of a request that was acknowledged.
+pub const REQUEST_ROWS: &str = "pipas_loader_request_rows";
+/// Claims by result.
+pub const CLAIMS: &str = "pipas_loader_claims_total";
+/// Seconds that a call of the claim ledger took, by call.
+pub const LEDGER_SECONDS: &str = "pipas_loader_ledger_duration_seconds";
+/// Calls of the claim ledger whose outcome is unknown, by call.
+pub const LEDGER_UNKNOWN: &str = "pipas_loader_ledger_unknown_total";
+/// Fences of write streams, by owner (`own`, `other`) and result.
+pub const FENCES: &str = "pipas_loader_fences_total";
+/// Write streams that were given up while in use.
+pub const ROTATIONS: &str = "pipas_loader_rotations_total";
+/// Things that cannot happen while the protocol's assumptions hold.
+pub const ALARMS: &str = "pipas_loader_alarms_total";
+
+/// The loader's counters. Cheap to clone; every clone counts into the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    deliveries: IntCounterVec,
+    pub(crate) nacks: IntCounterVec,
+    freshness: HistogramVec,
+    pub(crate) buffered: IntGauge,
+    pub(crate) request_rows: Histogram,
+    pub(crate) claims: IntCounterVec,
+    ledger_seconds: HistogramVec,
+    ledger_unknown: IntCounterVec,
+    pub(crate) fences: IntCounterVec,
+    pub(crate) rotations: IntCounter,
+    pub(crate) alarms: IntCounter,
+    pub(crate) storage: storage_write::Metrics,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        // Fine where the promise is: 5 ms to 1 s.
+        let fresh = vec![
+            0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75,
+            0.9, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0,
+        ];
+        let rows = vec![1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 350.0, 500.0];
+        let seconds = prometheus::exponential_buckets(0.000_1, 2.0, 16)?;
+        Ok(Self {
+            deliveries: vec(&registry, DELIVERIES, "Deliveries by outcome", &["stream", "outcome"])?,
+            nacks: vec(&registry, NACKS, "Pushes that were not acked, by reason", &["reason"])?,
+            freshness: histograms(
+                &registry,
+                FRESHNESS,
+                "Seconds from acceptance to acknowledged row",
+                fresh,
+                "stream",
+            )?,
+            buffered: put(&registry, IntGauge::new(BUFFERED, "Bytes of deliveries in hand")?)?,
+            request_rows: put(
+                &registry,
+                Histogram::with_opts(
+                    HistogramOpts::new(REQUEST_ROWS, "Rows of an acknowledged request").buckets(rows),
+                )?,
+            )?,
+            claims: vec(&registry, CLAIMS, "Claims by result", &["result"])?,
+            ledger_seconds: histograms(&registry, LEDGER_SECONDS, "Seconds of ledger calls", seconds, "call")?,
+            ledger_unknown: vec(&registry, LEDGER_UNKNOWN, "Ledger calls with unknown outcome", &["call"])?,
+            fences: vec(&registry, FENCES, "Fences of write streams", &["owner", "result"])?,
+            rotations: put(&registry, IntCounter::new(ROTATIONS, "Write streams given up while in use")?)?,
+            alarms: put(&registry, IntCounter::new(ALARMS, "Things that cannot happen")?)?,
+            storage: storage_write::Metrics::new(&registry)?,
+            registry,
+        })
+    }
+
+    /// A registry of all of these.
+    pub(crate) fn registry(&self) -> Registry {
+        self.registry.clone()
+    }
+
+    /// Makes the stream's counters visible before its first delivery.
+    pub(crate) fn announce(&self, stream: &str) {
+        for outcome in Outcome::ALL {
+            self.deliveries.with_label_values(&[stream, outcome.name()]);
+        }
+        self.freshness.with_label_values(&[stream]);
+    }
+
+    pub(crate) fn delivery(&self, stream: &str, outcome: Outcome) {
+        self.deliveries.with_label_values(&[stream, outcome.name()]).inc();
+    }
+
+    /// A row was acknowledged now.
+    pub(crate) fn written(&self, stream: &str, since: Timestamp) {
+        let age = Timestamp::now().duration_since(since).as_secs_f64();
+        self.freshness.with_label_values(&[stream]).observe(age.max(0.0));
+    }
+
+    pub(crate) fn ledger_call(&self, call: &'static str, took: Duration, known: bool) {
+        self.ledger_seconds.with_label_values(&[call]).observe(took.as_secs_f64());
+        if !known {
+            self.ledger_unknown.with_label_values(&[call]).inc();
+        }
+    }
+}
+
+fn put<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> prometheus::Result<C> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+fn vec(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+    put(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    buckets: Vec<f64>,
+    label: &str,
+) -> prometheus::Result<HistogramVec> {
+    put(registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), &[label])?)
+}

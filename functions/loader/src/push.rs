@@ -1,0 +1,84 @@
+//! The push endpoint: decode, route, encode, claim, append, settle, 204.
+
+use std::sync::Arc;
+
+use axum::{
+    body::to_bytes,
+    extract::{Path, Request, State},
+};
+use event::Outcome;
+use http::{HeaderMap, StatusCode, header};
+use pubsub::push;
+
+use crate::{
+    error::LoaderError,
+    loader::{Inner, chain},
+    metrics::Metrics,
+};
+
+/// Loads one delivery. 204 acks it; anything else has Pub/Sub send it again.
+pub(crate) async fn push(
+    State(loader): State<Arc<Inner>>,
+    path: Option<Path<String>>,
+    request: Request,
+) -> Result<StatusCode, LoaderError> {
+    let loaded = load(&loader, path.as_ref().map(|Path(stream)| stream.as_str()), request).await;
+    match loaded {
+        Ok(_) => Ok(StatusCode::NO_CONTENT),
+        Err(error) => {
+            loader.metrics.nacks.with_label_values(&[error.name()]).inc();
+            tracing::warn!(reason = error.name(), error = %chain(&error), "a push is not acked");
+            Err(error)
+        }
+    }
+}
+
+async fn load(loader: &Inner, path: Option<&str>, request: Request) -> Result<Outcome, LoaderError> {
+    let (head, body) = request.into_parts();
+    loader.auth.verify(authorization(&head.headers)).await?;
+    let room = loader.room(length(&head.headers))?;
+    let body =
+        to_bytes(body, push::MAX_BODY_BYTES).await.map_err(|error| LoaderError::Body { detail: chain(&error) })?;
+    let delivery = push::decode(&head.headers, body)?;
+    let stream = loader.stream(path, &delivery.subscription)?;
+    let counted = Counted::new(&loader.metrics, &stream.label);
+    if loader.stop.is_cancelled() {
+        return Err(LoaderError::Stopping);
+    }
+    let outcome = stream.load(delivery, room).await?;
+    counted.end(outcome);
+    Ok(outcome)
+}
+
+fn authorization(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()
+}
+
+/// What the body will take up, as its sender says; where it does not, the most that a body may be.
+fn length(headers: &HeaderMap) -> usize {
+    let said = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    said.map_or(push::MAX_BODY_BYTES, |said: usize| said.min(push::MAX_BODY_BYTES))
+}
+
+/// Counts a delivery once, however its handler ends: without an outcome it will come again.
+struct Counted<'a> {
+    metrics: &'a Metrics,
+    stream: &'a str,
+    outcome: Outcome,
+}
+
+impl<'a> Counted<'a> {
+    fn new(metrics: &'a Metrics, stream: &'a str) -> Self {
+        Self { metrics, stream, outcome: Outcome::Retried }
+    }
+
+    fn end(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.metrics.delivery(self.stream, self.outcome);
+    }
+}

@@ -1,0 +1,133 @@
+//! A delivery between its push and its row.
+
+use std::sync::Arc;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use event::{Bytes, EventId, Message, Rejection, Timestamp};
+use exactly_once::{EventKey, PayloadHash};
+use serde_json::json;
+use storage_write::Ingest;
+
+use crate::{dead_letters::DeadLetter, loader::Room, version::Version};
+
+/// Where an event came from.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(crate) stream: Arc<str>,
+    /// `None`: nothing that could be read names the event.
+    pub(crate) event_id: Option<EventId>,
+    pub(crate) message: Message,
+    pub(crate) delivery_attempt: Option<u32>,
+}
+
+impl Origin {
+    /// When the event was first seen: by the receiver, else by Pub/Sub.
+    pub(crate) fn since(&self) -> Timestamp {
+        self.message.received_at().unwrap_or(self.message.publish_time)
+    }
+}
+
+/// An event as its table's writer takes it.
+pub(crate) struct Incoming {
+    pub(crate) key: EventKey,
+    pub(crate) payload: PayloadHash,
+    pub(crate) content: Content,
+    pub(crate) origin: Arc<Origin>,
+    /// The room that it takes up, until its writer forgets it. A dead letter takes up its event's.
+    pub(crate) room: Option<Room>,
+}
+
+/// What is to be written.
+pub(crate) enum Content {
+    /// The event's row: everything but `ingest`, which is known when the row's place is.
+    Row { body: Vec<u8>, version: Arc<Version> },
+    /// A row of the dead letters' table.
+    DeadLetter { letter: Arc<DeadLetter>, id: String, version: Arc<Version> },
+    /// Nothing: the table will never take the event.
+    Rejected(Rejection),
+}
+
+/// Where a row will stand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) write_stream: &'a str,
+    /// `None`: the default stream has no offsets.
+    pub(crate) write_offset: Option<i64>,
+    pub(crate) at: Timestamp,
+}
+
+impl Content {
+    /// The size of the row, as far as it is known.
+    pub(crate) fn size(&self) -> usize {
+        /// What `ingest` adds.
+        const INGEST: usize = 256;
+        match self {
+            Self::Row { body, .. } => body.len() + INGEST,
+            Self::DeadLetter { letter, .. } => letter.origin.message.size() + INGEST,
+            Self::Rejected(_) => 0,
+        }
+    }
+
+    /// The schema that the row was encoded by.
+    pub(crate) fn version(&self) -> Option<&Arc<Version>> {
+        match self {
+            Self::Row { version, .. } | Self::DeadLetter { version, .. } => Some(version),
+            Self::Rejected(_) => None,
+        }
+    }
+
+    /// The row, complete.
+    pub(crate) fn seal(&self, origin: &Origin, place: Place<'_>) -> Result<Bytes, Rejection> {
+        match self {
+            Self::Row { body, version } => {
+                let mut row = Vec::with_capacity(body.len() + 256);
+                row.extend_from_slice(body);
+                let message = &origin.message;
+                let ingest = Ingest {
+                    event_id: origin.event_id.as_ref().map_or("", EventId::as_str),
+                    message_id: &message.message_id,
+                    source: message.source().unwrap_or_default(),
+                    received_at: message.received_at(),
+                    published_at: message.publish_time,
+                    loaded_at: place.at,
+                    delivery_attempt: origin.delivery_attempt,
+                    write_stream: place.write_stream,
+                    write_offset: place.write_offset,
+                };
+                version.encoder.encode_ingest(&ingest, &mut row);
+                Ok(row.into())
+            }
+            Self::DeadLetter { letter, id, version } => {
+                let row = dead_letter(letter, id, place);
+                version.encode(&row).map(Bytes::from)
+            }
+            Self::Rejected(rejection) => Err(rejection.clone()),
+        }
+    }
+}
+
+/// The row of a dead letter, as JSON.
+fn dead_letter(letter: &DeadLetter, id: &str, place: Place<'_>) -> Vec<u8> {
+    let DeadLetter { origin, table, rejection } = letter;
+    let message = &origin.message;
+    let row = json!({
+        "dead_letter_id": id,
+        "stream": &*origin.stream,
+        "table": table.as_ref().map(ToString::to_string),
+        "event_id": origin.event_id,
+        "message_id": message.message_id,
+        "reason": rejection.reason.code(),
+        "detail": rejection.detail,
+        "pointer": rejection.pointer,
+        "payload": STANDARD.encode(&message.data),
+        "attributes": message.attributes,
+        "ordering_key": Some(&message.ordering_key).filter(|key| !key.is_empty()),
+        "received_at": message.received_at().map(|time| time.to_string()),
+        "published_at": message.publish_time.to_string(),
+        "rejected_at": place.at.to_string(),
+        "delivery_attempt": origin.delivery_attempt,
+        "write_stream": place.write_stream,
+        "write_offset": place.write_offset,
+    });
+    row.to_string().into_bytes()
+}

@@ -1,0 +1,133 @@
+//! The account of each stream: what was received, and what became of it, over every run of an instance.
+
+use std::{
+    collections::BTreeMap,
+    ops::{Add, Sub},
+    path::Path,
+};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::{counters::Counters, instance::Endpoints};
+
+/// The counts of one stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Account {
+    /// Events that the receiver accepted.
+    pub(crate) received: u64,
+    /// Events that Pub/Sub took from the receiver.
+    pub(crate) published: u64,
+    /// Push deliveries that the loader answered.
+    pub(crate) delivered: u64,
+    /// Deliveries that became rows.
+    pub(crate) written: u64,
+    /// Deliveries whose event was a row already.
+    pub(crate) duplicate: u64,
+    /// Deliveries that became dead letters.
+    pub(crate) dead_lettered: u64,
+    /// Deliveries that were nacked and come again.
+    pub(crate) retried: u64,
+}
+
+impl Account {
+    /// Events with a final outcome.
+    pub(crate) const fn settled(&self) -> u64 {
+        self.written + self.duplicate + self.dead_lettered
+    }
+
+    fn zip(self, other: Self, op: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            received: op(self.received, other.received),
+            published: op(self.published, other.published),
+            delivered: op(self.delivered, other.delivered),
+            written: op(self.written, other.written),
+            duplicate: op(self.duplicate, other.duplicate),
+            dead_lettered: op(self.dead_lettered, other.dead_lettered),
+            retried: op(self.retried, other.retried),
+        }
+    }
+}
+
+impl Add for Account {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        self.zip(other, u64::saturating_add)
+    }
+}
+
+impl Sub for Account {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        self.zip(other, u64::saturating_sub)
+    }
+}
+
+/// The accounts by stream.
+pub(crate) type Accounts = BTreeMap<String, Account>;
+
+/// The accounts as the data directory keeps them: those of earlier runs, and those with this run's added.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Ledgered {
+    pub(crate) carried: Accounts,
+    pub(crate) total: Accounts,
+}
+
+impl Ledgered {
+    const FILE: &'static str = "account.json";
+
+    /// Reads the file; an instance without one has carried nothing.
+    pub(crate) fn read(data_dir: &Path) -> anyhow::Result<Self> {
+        let file = data_dir.join(Self::FILE);
+        match std::fs::read(&file) {
+            Ok(text) => serde_json::from_slice(&text).with_context(|| format!("{} is damaged", file.display())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+        }
+    }
+
+    /// Writes the file whole or not at all.
+    pub(crate) fn write(&self, data_dir: &Path) -> anyhow::Result<()> {
+        let fresh = data_dir.join("account.json.new");
+        std::fs::write(&fresh, serde_json::to_vec_pretty(self)?)?;
+        Ok(std::fs::rename(&fresh, data_dir.join(Self::FILE))?)
+    }
+}
+
+/// The counts since the functions started, of every stream in `streams`.
+pub(crate) async fn live(
+    http: &reqwest::Client,
+    endpoints: &Endpoints,
+    streams: &[String],
+) -> anyhow::Result<Accounts> {
+    let receiver = Counters::fetch(http, &endpoints.receiver).await?;
+    let loader = Counters::fetch(http, &endpoints.loader).await?;
+    Ok(streams.iter().map(|stream| (stream.clone(), of_stream(stream, &receiver, &loader))).collect())
+}
+
+fn of_stream(stream: &str, receiver: &Counters, loader: &Counters) -> Account {
+    let outcome = |outcome| loader.sum("pipas_loader_deliveries_total", &[("stream", stream), ("outcome", outcome)]);
+    // The receiver accepts an event by publishing it.
+    let accepted = receiver.sum("pipas_receiver_events_total", &[("stream", stream), ("result", "accepted")]);
+    Account {
+        received: accepted,
+        published: accepted,
+        delivered: loader.sum("pipas_loader_deliveries_total", &[("stream", stream)]),
+        written: outcome("written"),
+        duplicate: outcome("duplicate"),
+        dead_lettered: outcome("dead_lettered"),
+        retried: outcome("retried"),
+    }
+}
+
+/// Two sets of accounts, added stream by stream.
+pub(crate) fn add(a: &Accounts, b: &Accounts) -> Accounts {
+    let mut sum = a.clone();
+    for (stream, account) in b {
+        let entry = sum.entry(stream.clone()).or_default();
+        *entry = *entry + *account;
+    }
+    sum
+}

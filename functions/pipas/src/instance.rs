@@ -1,0 +1,84 @@
+//! The running instance: which endpoints `pipas up` serves, and how other commands find them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+/// Where each part of a running instance listens. `pipas up` writes it to `endpoints.json` in the data directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoints {
+    /// The project that the instance plays.
+    pub project: String,
+    /// The bucket of the archive.
+    pub archive_bucket: String,
+    /// Takes events.
+    pub receiver: String,
+    /// Takes push deliveries.
+    pub loader: String,
+    /// Takes the scheduler's triggers.
+    pub compactor: String,
+    /// Pub/Sub, gRPC.
+    pub pubsub: String,
+    /// BigQuery, REST.
+    pub bigquery: String,
+    /// BigQuery Storage Write, gRPC.
+    pub bigquery_storage: String,
+    /// Cloud Storage, JSON API.
+    pub storage: String,
+    /// The process id of `pipas up`.
+    pub pid: u32,
+}
+
+impl Endpoints {
+    /// The file in the data directory.
+    pub const FILE: &'static str = "endpoints.json";
+
+    /// The endpoints of the instance that keeps its data in `data_dir`.
+    pub fn find(data_dir: &Path) -> anyhow::Result<Self> {
+        let file = data_dir.join(Self::FILE);
+        let text = match std::fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
+                "no running instance: {} does not exist. Start one with `pipas up`, or name its folder with --data-dir",
+                file.display()
+            ),
+            Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
+        };
+        serde_json::from_str(&text).with_context(|| format!("{} is not what `pipas up` writes", file.display()))
+    }
+
+    /// Writes the file whole or not at all.
+    pub(crate) fn write(&self, data_dir: &Path) -> anyhow::Result<PathBuf> {
+        let (file, fresh) = (data_dir.join(Self::FILE), data_dir.join("endpoints.json.new"));
+        let text = serde_json::to_string_pretty(self)?;
+        std::fs::write(&fresh, text + "\n").with_context(|| format!("cannot write {}", fresh.display()))?;
+        std::fs::rename(&fresh, &file).with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(file)
+    }
+
+    /// The parts with their addresses, in the order in which people read them.
+    pub(crate) fn rows(&self) -> [(&'static str, &str, &'static str); 7] {
+        [
+            ("receiver", &self.receiver, "POST /v1/streams/{stream}/events"),
+            ("loader", &self.loader, "push deliveries"),
+            ("compactor", &self.compactor, "POST /compact"),
+            ("Pub/Sub", &self.pubsub, "gRPC: PUBSUB_EMULATOR_HOST"),
+            ("BigQuery", &self.bigquery, "REST v2"),
+            ("BigQuery Storage", &self.bigquery_storage, "gRPC: Storage Write"),
+            ("Cloud Storage", &self.storage, "JSON API: STORAGE_EMULATOR_HOST"),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_instance_says_how_to_start_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let error = Endpoints::find(folder.path()).expect_err("no instance").to_string();
+        assert!(error.contains("pipas up"), "{error}");
+    }
+}

@@ -1,0 +1,77 @@
+//! Makes what a catalog declares: topics, subscriptions, datasets, tables, views, the archive's bucket. What exists is left alone.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use anyhow::Context;
+use catalog::Catalog;
+use pubsub::{RetryBackoff, SubscriptionSpec, TopicSpec};
+use serde_json::json;
+use storage_write::Tables;
+
+use crate::instance::Endpoints;
+
+/// How long the loader may take to answer a delivery.
+const ACK_DEADLINE: Duration = Duration::from_secs(60);
+const RETRY: RetryBackoff = RetryBackoff { minimum: Duration::from_millis(100), maximum: Duration::from_secs(10) };
+
+/// Makes everything at `endpoints` that `catalog` declares and that is not there.
+pub async fn provision(catalog: &Catalog, endpoints: &Endpoints) -> anyhow::Result<()> {
+    bucket(endpoints).await.context("the archive's bucket")?;
+    warehouse(catalog, endpoints).await?;
+    topics(catalog, endpoints).await
+}
+
+async fn topics(catalog: &Catalog, endpoints: &Endpoints) -> anyhow::Result<()> {
+    let config = pubsub::PubSubConfig { project: endpoints.project.clone(), endpoint: Some(endpoints.pubsub.clone()) };
+    let admin = pubsub::Client::connect(&config).await?.admin();
+    for stream in catalog.streams.values() {
+        let topic = stream.topic();
+        admin.ensure_topic(&TopicSpec { id: topic.to_owned(), retention: None }).await?;
+        let push = format!("{}/push/{}", endpoints.loader, stream.name);
+        let ordered = stream.ordering_key.is_some();
+        let loader = SubscriptionSpec {
+            ack_deadline: ACK_DEADLINE,
+            retry: Some(RETRY),
+            ordered,
+            ..SubscriptionSpec::push(stream.loader_subscription(), topic, push)
+        };
+        admin.ensure_subscription(&loader).await?;
+        admin.ensure_subscription(&SubscriptionSpec::pull(stream.archive_subscription(), topic)).await?;
+    }
+    Ok(())
+}
+
+async fn warehouse(catalog: &Catalog, endpoints: &Endpoints) -> anyhow::Result<()> {
+    let tables = Tables::connect(&endpoints.project, Some(&endpoints.bigquery)).await?;
+    let dead_letters = catalog::dead_letters_table();
+    let declared: Vec<_> = catalog.streams.values().flat_map(|stream| &stream.tables).collect();
+    let datasets: BTreeSet<&str> = declared
+        .iter()
+        .map(|table| &table.name)
+        .chain(catalog.views.keys())
+        .chain([&dead_letters.name])
+        .map(|name| name.dataset.as_str())
+        .collect();
+    for dataset in datasets {
+        tables.create_dataset(dataset).await.with_context(|| format!("dataset {dataset}"))?;
+    }
+    for table in &declared {
+        tables.create_table(table).await.with_context(|| format!("table {}", table.name))?;
+    }
+    tables.create_own_table(&dead_letters).await.with_context(|| format!("table {}", dead_letters.name))?;
+    for view in catalog.views.values() {
+        tables.create_view(view).await.with_context(|| format!("view {}", view.name))?;
+    }
+    Ok(())
+}
+
+async fn bucket(endpoints: &Endpoints) -> anyhow::Result<()> {
+    let url = format!("{}/storage/v1/b", endpoints.storage);
+    let request = reqwest::Client::new().post(url).query(&[("project", &endpoints.project)]);
+    let response = request.json(&json!({ "name": endpoints.archive_bucket })).send().await?;
+    // 409: it is there already.
+    if response.status() != reqwest::StatusCode::CONFLICT {
+        response.error_for_status()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,267 @@
+//! `pipas send`: a file of any size, through the receiver.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, IsTerminal, Read},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use bytes::{BufMut, Bytes, BytesMut};
+use clap::Args;
+use futures::{Stream, StreamExt, TryStreamExt};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::mpsc;
+
+use crate::{
+    cli::Global,
+    instance::Endpoints,
+    post::{Answer, Poster},
+};
+
+/// The longest body that a request carries, unless one line is longer.
+const BATCH_BYTES: usize = 1 << 20;
+/// How many requests are under way at once.
+const CONCURRENCY: usize = 8;
+/// How many refused lines are shown to people.
+const SHOWN: usize = 20;
+
+#[derive(Debug, Args)]
+pub(crate) struct SendArgs {
+    /// A file of one JSON object a line; `-` reads standard input
+    file: PathBuf,
+    /// The stream that takes the events
+    #[arg(long)]
+    stream: String,
+    /// Events a request
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    batch: u16,
+    /// Events a second; without it as fast as the receiver takes them
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+}
+
+/// What became of a file.
+#[derive(Debug, Default, serde::Serialize)]
+pub(crate) struct Report {
+    /// Lines that are on the topic now.
+    accepted: usize,
+    /// Lines that were refused, by number from 1, with the reason.
+    refused: BTreeMap<u64, String>,
+    seconds: f64,
+    events_per_second: f64,
+}
+
+/// Some lines of the file with their numbers.
+#[derive(Debug, Clone)]
+struct Batch {
+    lines: Vec<(u64, Bytes)>,
+    bytes: u64,
+}
+
+pub(crate) async fn send(global: &Global, args: SendArgs) -> anyhow::Result<ExitCode> {
+    let endpoints = Endpoints::find(&global.data_dir)?;
+    let poster = Poster::new(&endpoints.receiver, &args.stream)?;
+    let (input, length) = open(&args.file)?;
+    let progress = progress_bar(length, global.json);
+    let started = Instant::now();
+    let batches = read_batches(input, usize::from(args.batch));
+    let run = uuid::Uuid::new_v4();
+    let results = paced(tokio_stream(batches), args.rate)
+        .map(|batch| {
+            let (poster, run) = (&poster, &run);
+            async move {
+                let batch = batch?;
+                let bytes = batch.bytes;
+                anyhow::Ok((post_batch(poster, run, batch).await?, bytes))
+            }
+        })
+        .buffer_unordered(CONCURRENCY);
+    let mut results = std::pin::pin!(results);
+    let mut report = Report::default();
+    while let Some((part, bytes)) = results.try_next().await? {
+        report.accepted += part.accepted;
+        report.refused.extend(part.refused);
+        progress.inc(bytes);
+        let rate = report.accepted as f64 / started.elapsed().as_secs_f64();
+        progress.set_message(format!("{} events, {rate:.0} events/s", report.accepted));
+    }
+    progress.finish_and_clear();
+    report.seconds = started.elapsed().as_secs_f64();
+    report.events_per_second = report.accepted as f64 / report.seconds.max(f64::EPSILON);
+    print(&report, global.json)?;
+    Ok(if report.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn open(file: &Path) -> anyhow::Result<(Box<dyn Read + Send>, Option<u64>)> {
+    if file == Path::new("-") {
+        return Ok((Box::new(std::io::stdin()), None));
+    }
+    let opened = std::fs::File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
+    let length = opened.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
+    Ok((Box::new(opened), length))
+}
+
+fn progress_bar(length: Option<u64>, quiet: bool) -> ProgressBar {
+    if quiet || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match length {
+        Some(length) => {
+            (ProgressBar::new(length), "{wide_bar} {percent}% {bytes}/{total_bytes} {bytes_per_sec} ETA {eta}  {msg}")
+        }
+        None => (ProgressBar::new_spinner(), "{spinner} {bytes} {bytes_per_sec}  {msg}"),
+    };
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar.with_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// Reads lines on a thread of its own, a few batches ahead of the network.
+fn read_batches(input: Box<dyn Read + Send>, most_lines: usize) -> mpsc::Receiver<anyhow::Result<Batch>> {
+    let (sender, receiver) = mpsc::channel(CONCURRENCY);
+    tokio::task::spawn_blocking(move || {
+        let mut input = BufReader::with_capacity(BATCH_BYTES, input);
+        let (mut number, mut at_end) = (0, false);
+        while !at_end {
+            let mut batch = Batch { lines: Vec::with_capacity(most_lines), bytes: 0 };
+            while batch.lines.len() < most_lines && batch.bytes < BATCH_BYTES as u64 {
+                let mut line = Vec::new();
+                match input.read_until(b'\n', &mut line) {
+                    Ok(0) => {
+                        at_end = true;
+                        break;
+                    }
+                    Ok(read) => batch.bytes += read as u64,
+                    Err(error) => {
+                        let error = anyhow::Error::from(error).context(format!("cannot read line {}", number + 1));
+                        let _ = sender.blocking_send(Err(error));
+                        return;
+                    }
+                }
+                number += 1;
+                let line = Bytes::from(line);
+                let trimmed = line.slice_ref(line.trim_ascii());
+                if !trimmed.is_empty() {
+                    batch.lines.push((number, trimmed));
+                }
+            }
+            if !batch.lines.is_empty() && sender.blocking_send(Ok(batch)).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+fn tokio_stream(mut batches: mpsc::Receiver<anyhow::Result<Batch>>) -> impl Stream<Item = anyhow::Result<Batch>> {
+    futures::stream::poll_fn(move |context| batches.poll_recv(context))
+}
+
+/// The batches, each when its turn has come at `rate` events a second.
+fn paced(
+    batches: impl Stream<Item = anyhow::Result<Batch>>,
+    rate: Option<u32>,
+) -> impl Stream<Item = anyhow::Result<Batch>> {
+    let (started, mut before) = (tokio::time::Instant::now(), 0_u64);
+    batches.then(move |batch| {
+        let turn = rate.map(|rate| started + Duration::from_secs_f64(before as f64 / f64::from(rate)));
+        before += batch.as_ref().map_or(0, |batch| batch.lines.len() as u64);
+        async move {
+            if let Some(turn) = turn {
+                tokio::time::sleep_until(turn).await;
+            }
+            batch
+        }
+    })
+}
+
+/// Posts the lines of `batch` that the receiver takes; those that it refuses are left out, and the rest is sent again.
+async fn post_batch(poster: &Poster, run: &uuid::Uuid, batch: Batch) -> anyhow::Result<Report> {
+    let mut report = Report::default();
+    let mut waiting = vec![batch.lines];
+    while let Some(mut lines) = waiting.pop() {
+        let Some(&(first, _)) = lines.first() else { continue };
+        let key = format!("{run}-{first}-{}", lines.len());
+        match poster.post(body(&lines), "application/x-ndjson", &key).await? {
+            Answer::Accepted(accepted) => report.accepted += accepted,
+            Answer::TooLarge { detail } if lines.len() == 1 => {
+                report.refused.insert(first, detail);
+            }
+            Answer::TooLarge { .. } => {
+                let rest = lines.split_off(lines.len() / 2);
+                waiting.extend([rest, lines]);
+            }
+            Answer::Refused { detail, errors } => {
+                let at_fault: BTreeMap<usize, String> =
+                    errors.into_iter().map(|error| (error.line, error.detail)).collect();
+                let mut kept = Vec::with_capacity(lines.len());
+                for (index, (number, line)) in lines.into_iter().enumerate() {
+                    match at_fault.get(&(index + 1)) {
+                        Some(reason) => drop(report.refused.insert(number, reason.clone())),
+                        None if at_fault.is_empty() => drop(report.refused.insert(number, detail.clone())),
+                        None => kept.push((number, line)),
+                    }
+                }
+                waiting.push(kept);
+            }
+        }
+    }
+    Ok(report)
+}
+
+fn body(lines: &[(u64, Bytes)]) -> Bytes {
+    let mut body = BytesMut::with_capacity(lines.iter().map(|(_, line)| line.len() + 1).sum());
+    for (_, line) in lines {
+        body.put_slice(line);
+        body.put_u8(b'\n');
+    }
+    body.freeze()
+}
+
+fn print(report: &Report, json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string(report)?);
+        return Ok(());
+    }
+    for (number, reason) in report.refused.iter().take(SHOWN) {
+        println!("line {number}: {reason}");
+    }
+    if report.refused.len() > SHOWN {
+        println!("… and {} more refused lines; --json lists all", report.refused.len() - SHOWN);
+    }
+    println!(
+        "accepted {}, refused {}, in {:.1} s ({:.0} events/s)",
+        report.accepted,
+        report.refused.len(),
+        report.seconds,
+        report.events_per_second
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn batches(text: &'static str, most_lines: usize) -> Vec<Vec<(u64, Bytes)>> {
+        tokio_stream(read_batches(Box::new(text.as_bytes()), most_lines))
+            .map_ok(|batch| batch.lines)
+            .try_collect()
+            .await
+            .expect("lines")
+    }
+
+    #[tokio::test]
+    async fn lines_keep_their_numbers_and_blank_ones_are_passed_over() {
+        let lines = batches("{}\n\n  {\"a\":1} \r\n{}", 2).await;
+        let line = |number, text: &'static str| (number, Bytes::from_static(text.as_bytes()));
+        assert_eq!(lines, [vec![line(1, "{}"), line(3, "{\"a\":1}")], vec![line(4, "{}")]]);
+    }
+
+    #[tokio::test]
+    async fn an_empty_file_has_no_batches() {
+        assert!(batches("", 2).await.is_empty());
+    }
+}

@@ -1,0 +1,331 @@
+//! `pipas up`: every function in one process, against the local cloud.
+
+use std::{
+    fs::File,
+    io::ErrorKind,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use catalog::Catalog;
+use clap::Args;
+use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
+use local_cloud::{Addresses, Faults, LocalCloud};
+use service::{App, Env};
+use tokio::{
+    net::TcpListener,
+    task::{JoinHandle, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    account::{self, Accounts, Ledgered},
+    cli::Global,
+    instance::Endpoints,
+    provision::provision,
+};
+
+const PROJECT: &str = "pipas-local";
+const BUCKET: &str = "pipas-archive";
+/// How often the account is written down.
+const ACCOUNT_EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// The catalog
+    #[arg(long, env = "PIPAS_CATALOG", default_value = "pipas.yaml", value_name = "FILE")]
+    catalog: PathBuf,
+    /// The receiver's port; everything else takes the ports after it. 0: any free ports
+    #[arg(long, default_value_t = 8080, value_name = "N")]
+    ports_from: u16,
+    /// The address to listen on
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    host: IpAddr,
+    /// Keep nothing: the data goes into a temporary folder that is removed at the end
+    #[arg(long)]
+    ephemeral: bool,
+    /// The claim ledger's Redis; without one the ledger is kept in this process and in the data directory
+    #[arg(long, env = "PIPAS_REDIS_URL", value_name = "URL", hide_env_values = true)]
+    redis: Option<String>,
+    /// Seconds between two runs of the compactor
+    #[arg(long, default_value_t = 60, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    compact_every: u64,
+}
+
+pub(crate) async fn up(global: &Global, args: UpArgs) -> anyhow::Result<()> {
+    install_logs();
+    let catalog = Catalog::load(&args.catalog)?;
+    let data = DataDir::take(&global.data_dir, args.ephemeral)?;
+    let instance = Instance::start(&args, &catalog, &data).await?;
+    let file = instance.endpoints.write(&global.data_dir)?;
+    announce(global, &instance.endpoints, &catalog)?;
+    tokio::select! {
+        () = told_to_stop() => {}
+        ended = instance.broke() => return Err(ended),
+    }
+    if !global.json {
+        eprintln!("stopping …");
+    }
+    // A second Ctrl-C ends the wait; what was answered is on disk already.
+    let stopped = tokio::select! {
+        stopped = instance.stop(&data) => stopped,
+        () = told_to_stop() => bail!("stopped before everything was drained; what was answered is kept"),
+    };
+    let removed = std::fs::remove_file(&file);
+    data.leave()?;
+    stopped?;
+    match removed {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error).context("cannot remove endpoints.json"),
+        _ => Ok(()),
+    }
+}
+
+/// Warnings go to standard error; `RUST_LOG` asks for more.
+fn install_logs() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+/// The data directory, taken by this process alone.
+struct DataDir {
+    path: PathBuf,
+    /// The folder of an ephemeral instance.
+    temporary: Option<tempfile::TempDir>,
+    _lock: File,
+}
+
+impl DataDir {
+    fn take(path: &Path, ephemeral: bool) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
+        let lock = File::create(path.join("lock")).with_context(|| format!("cannot write in {}", path.display()))?;
+        if lock.try_lock().is_err() {
+            bail!(
+                "{} is in use by a running instance; stop it, or name another folder with --data-dir",
+                path.display()
+            );
+        }
+        let temporary = ephemeral.then(tempfile::tempdir).transpose()?;
+        let path = temporary.as_ref().map_or(path, tempfile::TempDir::path).to_owned();
+        Ok(Self { path, temporary, _lock: lock })
+    }
+
+    fn leave(self) -> anyhow::Result<()> {
+        self.temporary.map_or(Ok(()), |folder| folder.close().context("cannot remove the temporary folder"))
+    }
+}
+
+/// Everything that runs.
+struct Instance {
+    endpoints: Endpoints,
+    cloud: LocalCloud,
+    functions: Vec<Function>,
+    schedules: JoinSet<()>,
+    streams: Vec<String>,
+    carried: Accounts,
+    stop: CancellationToken,
+}
+
+struct Function {
+    name: &'static str,
+    stop: CancellationToken,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Instance {
+    async fn start(args: &UpArgs, catalog: &Catalog, data: &DataDir) -> anyhow::Result<Self> {
+        let address = |offset: u16| -> anyhow::Result<SocketAddr> {
+            let port = if args.ports_from == 0 { Some(0) } else { args.ports_from.checked_add(offset) };
+            let port = port.with_context(|| format!("--ports-from {} leaves no room for 7 ports", args.ports_from))?;
+            Ok(SocketAddr::new(args.host, port))
+        };
+        let receiver = listen("receiver", address(0)?).await?;
+        let loader = listen("loader", address(1)?).await?;
+        let compactor = listen("compactor", address(2)?).await?;
+        let cloud = LocalCloud::start(local_cloud::Options {
+            data_dir: Some(data.path.clone()),
+            project: PROJECT.to_owned(),
+            addresses: Addresses {
+                pubsub: address(3)?,
+                bigquery: address(4)?,
+                bigquery_storage: address(5)?,
+                storage: address(6)?,
+            },
+            faults: Faults::default(),
+        })
+        .await?;
+        let local = cloud.endpoints();
+        let endpoints = Endpoints {
+            project: PROJECT.to_owned(),
+            archive_bucket: BUCKET.to_owned(),
+            receiver: url(&receiver)?,
+            loader: url(&loader)?,
+            compactor: url(&compactor)?,
+            pubsub: local.pubsub.clone(),
+            bigquery: local.bigquery.clone(),
+            bigquery_storage: local.bigquery_storage.clone(),
+            storage: local.storage.clone(),
+            pid: std::process::id(),
+        };
+        let env = environment(args, &endpoints, data);
+        provision(catalog, &endpoints).await.context("making what the catalog declares")?;
+
+        let receiver_app = receiver::router(receiver::Receiver::connect(&receiver::Config::from_env(&env)?).await?)?;
+        let loader_app = loader::router(loader::Loader::connect(&loader::Config::from_env(&env)?).await?);
+        let compactor_app =
+            compactor::router(compactor::Compactor::connect(&compactor::Config::from_env(&env)?).await?)?;
+        let functions = vec![
+            Function::start("receiver", receiver, receiver_app),
+            Function::start("loader", loader, loader_app),
+            Function::start("compactor", compactor, compactor_app),
+        ];
+        let streams: Vec<String> = catalog.streams.keys().cloned().collect();
+        let carried = Ledgered::read(&data.path)?.total;
+        let stop = CancellationToken::new();
+        let mut instance = Self { endpoints, cloud, functions, schedules: JoinSet::new(), streams, carried, stop };
+        instance.write_account(&data.path).await?;
+        instance.schedule(args, data);
+        Ok(instance)
+    }
+
+    /// Starts what runs by the clock: the compactor's trigger, and the account.
+    fn schedule(&mut self, args: &UpArgs, data: &DataDir) {
+        let (url, stop) = (format!("{}/compact", self.endpoints.compactor), self.stop.clone());
+        let every = Duration::from_secs(args.compact_every);
+        self.schedules.spawn(async move {
+            let http = reqwest::Client::new();
+            while tick(&stop, every).await {
+                let answer = http.post(&url).send().await.and_then(reqwest::Response::error_for_status);
+                if let Err(error) = answer {
+                    tracing::warn!(%error, "the compactor's trigger failed");
+                }
+            }
+        });
+        let (endpoints, streams, carried) = (self.endpoints.clone(), self.streams.clone(), self.carried.clone());
+        let (path, stop) = (data.path.clone(), self.stop.clone());
+        self.schedules.spawn(async move {
+            let http = reqwest::Client::new();
+            while tick(&stop, ACCOUNT_EVERY).await {
+                if let Err(error) = write_account(&http, &endpoints, &streams, &carried, &path).await {
+                    tracing::warn!(%error, "the account was not written down");
+                }
+            }
+        });
+    }
+
+    async fn write_account(&self, path: &Path) -> anyhow::Result<()> {
+        write_account(&reqwest::Client::new(), &self.endpoints, &self.streams, &self.carried, path).await
+    }
+
+    /// Resolves when a function ended that was not told to.
+    async fn broke(&self) -> anyhow::Error {
+        loop {
+            if let Some(function) = self.functions.iter().find(|function| function.task.is_finished()) {
+                return anyhow::anyhow!("the {} ended by itself", function.name);
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Stops in the order of the flow, so that each part can hand on what it has taken.
+    async fn stop(mut self, data: &DataDir) -> anyhow::Result<()> {
+        self.stop.cancel();
+        while self.schedules.join_next().await.is_some() {}
+        let account = self.write_account(&data.path).await;
+        for function in self.functions {
+            function.stop.cancel();
+            function.task.await.with_context(|| format!("the {}", function.name))??;
+        }
+        self.cloud.shutdown().await?;
+        account
+    }
+}
+
+impl Function {
+    fn start(name: &'static str, listener: TcpListener, app: App) -> Self {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(service::serve(name, listener, app, stop.clone()));
+        Self { name, stop, task }
+    }
+}
+
+/// The environment of the functions, as a deployment would set it.
+fn environment(args: &UpArgs, endpoints: &Endpoints, data: &DataDir) -> Env {
+    let catalog = args.catalog.display().to_string();
+    let mut pairs = vec![
+        ("PIPAS_CATALOG", catalog),
+        ("GOOGLE_CLOUD_PROJECT", endpoints.project.clone()),
+        ("PIPAS_PUBSUB_ENDPOINT", endpoints.pubsub.clone()),
+        ("PIPAS_BIGQUERY_ENDPOINT", endpoints.bigquery.clone()),
+        ("PIPAS_BIGQUERY_STORAGE_ENDPOINT", endpoints.bigquery_storage.clone()),
+        ("PIPAS_STORAGE_ENDPOINT", endpoints.storage.clone()),
+        ("PIPAS_ARCHIVE_BUCKET", endpoints.archive_bucket.clone()),
+        ("PIPAS_PUSH_AUTH", "none".to_owned()),
+    ];
+    match &args.redis {
+        Some(redis) => pairs.push(("PIPAS_REDIS_URL", redis.clone())),
+        None => pairs.push(("PIPAS_LEDGER_JOURNAL", data.path.join("ledger").display().to_string())),
+    }
+    Env::from_pairs(pairs)
+}
+
+async fn listen(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("the {name} cannot listen on {address}; --ports-from N moves everything to the ports from N")
+    })
+}
+
+fn url(listener: &TcpListener) -> anyhow::Result<String> {
+    let mut address = listener.local_addr()?;
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    Ok(format!("http://{address}"))
+}
+
+/// Waits for the next turn; false once `stop` is cancelled.
+async fn tick(stop: &CancellationToken, every: Duration) -> bool {
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = tokio::time::sleep(every) => true,
+    }
+}
+
+async fn write_account(
+    http: &reqwest::Client,
+    endpoints: &Endpoints,
+    streams: &[String],
+    carried: &Accounts,
+    path: &Path,
+) -> anyhow::Result<()> {
+    let total = account::add(carried, &account::live(http, endpoints, streams).await?);
+    Ledgered { carried: carried.clone(), total }.write(path)
+}
+
+async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated.recv() => {}
+    }
+}
+
+fn announce(global: &Global, endpoints: &Endpoints, catalog: &Catalog) -> anyhow::Result<()> {
+    if global.json {
+        println!("{}", serde_json::to_string(endpoints)?);
+        return Ok(());
+    }
+    let mut table = Table::new();
+    table.load_preset(UTF8_FULL_CONDENSED).set_header(["part", "endpoint", "speaks"]);
+    for (part, endpoint, speaks) in endpoints.rows() {
+        table.add_row([part, endpoint, speaks]);
+    }
+    let streams = catalog.streams.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+    println!("{table}\nready; streams: {streams}; data in {}; Ctrl-C stops", global.data_dir.display());
+    Ok(())
+}

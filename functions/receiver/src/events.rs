@@ -1,0 +1,95 @@
+//! `POST /v1/streams/{stream}/events`.
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State},
+};
+use event::Timestamp;
+use http::HeaderMap;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{Receiver, body, error::ReceiverError, headers::Producer, intake::Intake, openapi};
+
+/// The events that were accepted: each is on the stream's topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Accepted {
+    /// How many.
+    #[schema(example = 1)]
+    pub accepted: usize,
+    /// Their ids, in the order of the body.
+    #[schema(example = json!(["018d6449-9b7e-7c5a-9d4e-5a2f1f6f3c11"]))]
+    pub event_ids: Vec<String>,
+}
+
+/// Sends events to a stream.
+///
+/// The body is one JSON object, an array of objects, or one object on each line (NDJSON); it may be compressed by gzip or
+/// zstd. Without a Content-Type the form is told by the body. Each event is kept byte for byte.
+///
+/// 200 means that every event of the request is on the stream's topic. A request with a bad event publishes nothing, and the
+/// answer lists what is wrong where. After 429 or 503 send the request again with the same Idempotency-Key: it gives the
+/// same ids, and events that were on the topic already become no second row.
+///
+/// An event's id is, in this order: what stands at the stream's `event_id` pointer; `ce-id`; made of `Idempotency-Key`
+/// (itself for a single event, a UUID of stream, key and place for each of several); a new UUIDv7.
+#[utoipa::path(
+    post,
+    path = "/v1/streams/{stream}/events",
+    operation_id = "sendEvents",
+    tag = "events",
+    params(
+        ("stream" = String, Path, description = "The stream's name", example = "courier-chat"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key gives the same event ids"),
+        ("ce-id" = Option<String>, Header, description = "CloudEvents: the id of the request's only event"),
+        ("ce-source" = Option<String>, Header, description = "CloudEvents: the producer; `anonymous` where there is none"),
+        ("ce-type" = Option<String>, Header, description = "CloudEvents: the type; the stream's name where there is none"),
+        ("ce-time" = Option<String>, Header, description = "CloudEvents: when it happened, RFC 3339"),
+        ("pipas-attribute-{name}" = Option<String>, Header, description = "An attribute `name` of each message"),
+    ),
+    request_body(
+        description = "One event, or several",
+        content(
+            (openapi::AnyEvent = "application/json", example = json!({"orderId": 77656162, "cityCode": "ROM"})),
+            (String = "application/x-ndjson", example = json!("{\"orderId\": 1}\n{\"orderId\": 2}\n")),
+        )
+    ),
+    responses(
+        (status = 200, description = "Every event is on the topic", body = Accepted),
+        openapi::Refusals,
+    )
+)]
+pub(crate) async fn post(
+    State(receiver): State<Receiver>,
+    Path(stream): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Accepted>, ReceiverError> {
+    let taken = match receiver.intake(&stream) {
+        Ok(intake) => take(&receiver, intake, &headers, body).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = &taken {
+        receiver.metrics.refused_requests.with_label_values(&[error.result()]).inc();
+    }
+    taken
+}
+
+async fn take(
+    receiver: &Receiver,
+    intake: &Intake,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Json<Accepted>, ReceiverError> {
+    let producer = Producer::from_headers(headers)?;
+    let (body, _room) = body::read(body, receiver.max_body_bytes, &receiver.room).await?;
+    let slices = body::slice(&body, producer.form)?;
+    let count = slices.len();
+    let published = match intake.events(slices, &producer, Timestamp::now()) {
+        Ok(events) => intake.publish(events, &receiver.metrics).await,
+        Err(error) => Err(error),
+    };
+    let event_ids = published.inspect_err(|error| receiver.metrics.refused(intake.name(), error, count))?;
+    Ok(Json(Accepted { accepted: event_ids.len(), event_ids }))
+}

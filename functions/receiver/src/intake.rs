@@ -1,0 +1,179 @@
+//! One stream's way in: from slices of a body to messages on the topic.
+
+use std::time::Instant;
+
+use catalog::{Probe, Stream};
+use event::{Event, EventId, Timestamp};
+use pubsub::{MAX_MESSAGE_BYTES, Outgoing, PublishError, Publisher};
+
+use crate::{
+    body::{BadEvents, Slice},
+    error::{BadEvent, ReceiverError, Unpublished},
+    headers::Producer,
+    metrics::{ACCEPTED, Metrics},
+    streams::StreamEntry,
+};
+
+/// The longest ordering key that Pub/Sub takes, in bytes.
+const MAX_ORDERING_KEY: usize = 1024;
+
+#[derive(Debug)]
+pub(crate) struct Intake {
+    stream: Stream,
+    /// What is looked for in each event; `None`: nothing.
+    probe: Option<Probe>,
+    publisher: Publisher,
+}
+
+/// What an event's JSON says of it.
+struct Found {
+    id: Option<EventId>,
+    ordering_key: Option<String>,
+}
+
+impl Intake {
+    pub(crate) fn new(stream: Stream, publisher: Publisher) -> Self {
+        let has_ids = stream.event_id.is_some() || stream.tables.iter().any(|table| table.event_id.is_some());
+        let probe = (has_ids || stream.ordering_key.is_some()).then(|| Probe::new(&stream));
+        Self { stream, probe, publisher }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.stream.name
+    }
+
+    pub(crate) fn entry(&self) -> StreamEntry {
+        StreamEntry { name: self.stream.name.clone(), description: self.stream.description.clone() }
+    }
+
+    /// Waits until everything that was begun is answered for.
+    pub(crate) async fn flush(&self) {
+        self.publisher.flush().await;
+    }
+
+    /// The events of a request, or every reason why it has none.
+    pub(crate) fn events(
+        &self,
+        slices: Vec<Slice>,
+        producer: &Producer,
+        now: Timestamp,
+    ) -> Result<Vec<Event>, ReceiverError> {
+        let count = slices.len();
+        if self.stream.event_id.is_none() {
+            producer.ids.check(count)?;
+        }
+        let (mut bad, mut large) = (BadEvents::default(), BadEvents::default());
+        let mut events = Vec::with_capacity(count);
+        for (index, slice) in slices.into_iter().enumerate() {
+            let (line, column) = (slice.line, slice.column);
+            match self.event(slice, index, count, producer, now) {
+                Ok(event) => match size(&event) {
+                    size if size <= MAX_MESSAGE_BYTES => events.push(event),
+                    size => large.add(BadEvent { index: Some(index), line, column, detail: too_large(size) }),
+                },
+                Err(detail) => bad.add(BadEvent { index: Some(index), line, column, detail }),
+            }
+        }
+        if bad.count > 0 {
+            return Err(ReceiverError::BadEvents { count: bad.count, events: bad.listed });
+        }
+        if large.count > 0 {
+            return Err(ReceiverError::LargeEvents { count: large.count, events: large.listed });
+        }
+        Ok(events)
+    }
+
+    fn event(
+        &self,
+        slice: Slice,
+        index: usize,
+        count: usize,
+        producer: &Producer,
+        now: Timestamp,
+    ) -> Result<Event, String> {
+        let found = self.found(&slice, producer)?;
+        Ok(Event {
+            id: found.id.unwrap_or_else(|| producer.ids.id(&self.stream.name, index, count)),
+            source: producer.source.clone(),
+            event_type: producer.event_type.clone().unwrap_or_else(|| self.stream.name.clone()),
+            time: producer.time,
+            received_at: now,
+            traceparent: producer.traceparent.clone(),
+            ordering_key: found.ordering_key,
+            attributes: producer.attributes.clone(),
+            data: slice.data,
+        })
+    }
+
+    fn found(&self, slice: &Slice, producer: &Producer) -> Result<Found, String> {
+        let Some(probe) = &self.probe else { return Ok(Found { id: None, ordering_key: None }) };
+        let probed = probe.scan(&slice.data).map_err(|rejection| rejection.detail)?;
+        let table = probed.route(&self.stream, &producer.attributes);
+        let pointer = table.and_then(|table| table.event_id.as_ref()).or(self.stream.event_id.as_ref());
+        let id = pointer.map(|pointer| {
+            let id = probed.text(pointer).ok_or_else(|| format!("expected the event's id at {pointer}, found none"))?;
+            EventId::new(&id).map_err(|error| format!("{error} at {pointer}"))
+        });
+        let ordering_key = self.stream.ordering_key.as_ref().and_then(|pointer| probed.text(pointer));
+        match ordering_key {
+            Some(key) if key.len() > MAX_ORDERING_KEY => {
+                Err(format!("an ordering key holds at most {MAX_ORDERING_KEY} bytes, found {}", key.len()))
+            }
+            key => Ok(Found { id: id.transpose()?, ordering_key: key.map(|key| key.into_owned()) }),
+        }
+    }
+
+    /// Publishes the events, and returns their ids once all of them are on the topic.
+    pub(crate) async fn publish(&self, events: Vec<Event>, metrics: &Metrics) -> Result<Vec<String>, ReceiverError> {
+        let started = Instant::now();
+        let ids: Vec<String> = events.iter().map(|event| event.id.to_string()).collect();
+        let bytes: usize = events.iter().map(|event| event.data.len()).sum();
+        let results = self.publisher.publish(events.into_iter().map(outgoing).collect()).await;
+        let stream = self.stream.name.as_str();
+        metrics.publish_duration.with_label_values(&[stream]).observe(started.elapsed().as_secs_f64());
+        let published = results.iter().filter(|result| result.is_ok()).count();
+        metrics.events.with_label_values(&[stream, ACCEPTED]).inc_by(published as u64);
+        let Some(source) = cause(&results) else {
+            metrics.bytes.with_label_values(&[stream]).inc_by(bytes as u64);
+            return Ok(ids);
+        };
+        let unpublished = Unpublished {
+            total: ids.len(),
+            failed: ids.len() - published,
+            published: ids.into_iter().zip(&results).filter(|(_, result)| result.is_ok()).map(|(id, _)| id).collect(),
+            source,
+        };
+        Err(match unpublished.source {
+            PublishError::Overloaded { .. } => ReceiverError::Overloaded,
+            PublishError::Refused(_) => ReceiverError::Refused(unpublished),
+            PublishError::Unavailable(_) | PublishError::Ordering | PublishError::ShutDown => {
+                ReceiverError::Unavailable(unpublished)
+            }
+        })
+    }
+}
+
+/// Why not all was published: a message that only waited behind one that failed says nothing of the cause.
+fn cause(results: &[Result<String, PublishError>]) -> Option<PublishError> {
+    let mut errors = results.iter().filter_map(|result| result.as_ref().err());
+    let says_why = |error: &&PublishError| !matches!(error, PublishError::Ordering);
+    errors.clone().find(says_why).or_else(|| errors.next()).cloned()
+}
+
+fn outgoing(event: Event) -> Outgoing {
+    Outgoing {
+        attributes: event.message_attributes(),
+        ordering_key: event.ordering_key.unwrap_or_default(),
+        data: event.data,
+    }
+}
+
+fn size(event: &Event) -> usize {
+    // Attributes hold a few kilobytes at most (their values are bounded), so small events need not be written out to be measured.
+    const SURELY_FITS: usize = MAX_MESSAGE_BYTES / 2;
+    if event.data.len() <= SURELY_FITS { event.data.len() } else { outgoing(event.clone()).size() }
+}
+
+fn too_large(size: usize) -> String {
+    format!("a message holds at most {MAX_MESSAGE_BYTES} bytes with its attributes, found {size}")
+}

@@ -1,0 +1,14 @@
+//! How `pipas.yaml` and the files beside it are read: every problem is gathered, and reading goes on.
+
+mod archive;
+mod cursor;
+mod document;
+mod file;
+mod name;
+mod schema;
+mod stream;
+mod table;
+mod when;
+
+pub(crate) use file::read;
+pub(crate) use schema::parse as parse_schema;

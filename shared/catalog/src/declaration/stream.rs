@@ -1,0 +1,52 @@
+use std::time::Duration;
+
+use super::{cursor::Cursor, file::Folder, name, table, when};
+use crate::{Delivery, Stream, Table};
+
+/// Reads the stream `name` of `streams`. `None`: there is a problem.
+pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>) -> Option<Stream> {
+    const DELIVERIES: [(&str, Delivery); 2] =
+        [("exactly_once", Delivery::ExactlyOnce), ("at_least_once", Delivery::AtLeastOnce)];
+    const DEFAULT_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+    if !name::is_stream(name) {
+        at.problem(format!("expected {}, found `{name}`", name::STREAM));
+    }
+    let mut settings = at.settings("a stream: a map with `tables`")?;
+    let description = settings.optional("description").map_or(Some(""), |at| at.text("a text"));
+    let event_id = settings.optional("event_id").map(|at| when::pointer(&at));
+    let ordering_key = settings.optional("ordering_key").map(|at| when::pointer(&at));
+    let dedupe_window =
+        settings.optional("dedupe_window").map_or(Some(DEFAULT_WINDOW), |at| at.parse(name::DURATION, name::duration));
+    let delivery =
+        settings.optional("delivery").map_or(Some(Delivery::default()), |at| at.choice("delivery", &DELIVERIES));
+    let tables = settings.required("tables", "at least one table").and_then(|at| read_tables(folder, &at));
+    settings.finish();
+    Some(Stream {
+        name: name.to_owned(),
+        description: description?.trim().to_owned(),
+        event_id: event_id.unwrap_or_default(),
+        ordering_key: ordering_key.unwrap_or_default(),
+        dedupe_window: dedupe_window?,
+        delivery: delivery?,
+        tables: tables?,
+    })
+}
+
+fn read_tables(folder: &Folder<'_>, at: &Cursor<'_>) -> Option<Vec<Table>> {
+    let entries = at.entries("a map of at least one table")?;
+    if entries.is_empty() {
+        at.problem("expected at least one table, found an empty map");
+    }
+    let mut takes_all: Option<&str> = None;
+    let mut tables = Vec::new();
+    for (key, entry) in &entries {
+        if let Some(earlier) = takes_all {
+            entry.problem(format!("no event ever comes here: `{earlier}` above has no `when` and takes every event"));
+        }
+        if !entry.sets("when") {
+            takes_all = takes_all.or(Some(key));
+        }
+        tables.push(table::read(folder, key, entry));
+    }
+    tables.into_iter().collect()
+}

@@ -1,0 +1,29 @@
+//! The catalog: `pipas.yaml` with its schemas and views, parsed and checked. Pure but for [`Catalog::load`], which reads files.
+
+mod archive;
+mod dead_letters;
+mod declaration;
+mod load;
+mod malformed;
+mod number;
+mod pointer;
+mod probe;
+mod problem;
+mod route;
+mod schema;
+mod stream;
+mod table;
+mod view;
+
+pub use archive::{ArchiveSettings, Codec};
+pub use dead_letters::dead_letters_table;
+pub use load::{Catalog, CatalogError};
+pub use malformed::Malformed;
+pub use pointer::JsonPointer;
+pub use probe::{Probe, Probed};
+pub use problem::Problem;
+pub use route::When;
+pub use schema::{Field, FieldType, Mode, SchemaError, TableSchema};
+pub use stream::{Delivery, Stream};
+pub use table::{Partition, PartitionType, Table, TableName, UnknownFields};
+pub use view::View;

@@ -1,0 +1,61 @@
+/// A JSON number by its value and not by its spelling, so that 1, 1.0 and 10e-1 are equal and nothing is rounded.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Number {
+    negative: bool,
+    /// The significant digits, without zeros at either end; empty: zero.
+    digits: Vec<u8>,
+    /// The power of ten of the last digit.
+    exponent: i64,
+}
+
+impl Number {
+    /// Reads a number in JSON's grammar. `None`: it is none, or its exponent is beyond any use.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+            None => (text, 0),
+        };
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let mut digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).skip_while(|digit| *digit == b'0').collect();
+        if whole.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let mut exponent = exponent.checked_sub(i64::try_from(fraction.len()).ok()?)?;
+        while digits.last() == Some(&b'0') {
+            digits.pop();
+            exponent = exponent.checked_add(1)?;
+        }
+        if digits.is_empty() {
+            return Some(Self { negative: false, digits, exponent: 0 });
+        }
+        Some(Self { negative, digits, exponent })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_compared_by_value() {
+        let equal =
+            [("1", "1.0"), ("100", "1e2"), ("0", "-0.000"), ("1.50", "15E-1"), ("0e9", "0"), ("-12", "-1.2e+1")];
+        for (a, b) in equal {
+            assert_eq!(Number::parse(a), Number::parse(b), "{a} = {b}");
+            assert!(Number::parse(a).is_some(), "{a}");
+        }
+        for (a, b) in
+            [("1", "-1"), ("9007199254740993", "9007199254740992"), ("1", "10"), ("0.1", "0.10000000000000001")]
+        {
+            assert_ne!(Number::parse(a), Number::parse(b), "{a} ≠ {b}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        for text in ["", "-", "a", "1e99999999999999999999", ".5", "1a"] {
+            assert_eq!(Number::parse(text), None, "{text}");
+        }
+    }
+}

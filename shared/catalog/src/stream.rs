@@ -1,0 +1,91 @@
+use std::time::Duration;
+
+use event::{EventId, Message, Reason, Rejection};
+
+use crate::{JsonPointer, Probed, Table};
+
+/// A named channel: one receiver path, one Pub/Sub topic, its subscriptions, its archive prefix.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stream {
+    /// The name: lower-case letters, digits and hyphens.
+    pub name: String,
+    /// What the stream carries.
+    pub description: String,
+    /// Where the event's id stands in its JSON; `None`: the producer's header, else generated at the edge.
+    pub event_id: Option<JsonPointer>,
+    /// Where the ordering key stands in the event's JSON.
+    pub ordering_key: Option<JsonPointer>,
+    /// How long an event's id is remembered.
+    pub dedupe_window: Duration,
+    /// What the loader promises.
+    pub delivery: Delivery,
+    /// The tables, in the order of their rules.
+    pub tables: Vec<Table>,
+}
+
+/// What the loader promises for each event of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// One row or one dead letter.
+    #[default]
+    ExactlyOnce,
+    /// At least one row or dead letter.
+    AtLeastOnce,
+}
+
+impl Stream {
+    /// The topic's id.
+    pub fn topic(&self) -> &str {
+        &self.name
+    }
+
+    /// The id of the push subscription that feeds the loader.
+    pub fn loader_subscription(&self) -> String {
+        format!("{}-loader", self.name)
+    }
+
+    /// The id of the pull subscription that feeds the compactor.
+    pub fn archive_subscription(&self) -> String {
+        format!("{}-archive", self.name)
+    }
+
+    /// The event's id as its JSON tells it: `table`'s pointer finds it, else the stream's. `None` where neither has one.
+    ///
+    /// A string is taken as it is and a number as it is written. Where a pointer is declared, an event without a usable
+    /// value there is refused, as [`Reason::InvalidEventId`].
+    pub fn event_id(&self, event: &Probed<'_>, table: Option<&Table>) -> Option<Result<EventId, Rejection>> {
+        let pointer = table.and_then(|table| table.event_id.as_ref()).or(self.event_id.as_ref())?;
+        Some(id_at(event, pointer).map_err(|detail| Rejection::at(Reason::InvalidEventId, pointer.as_str(), detail)))
+    }
+
+    /// The id of the event that `message` carries: the attribute `ce-id`, which the receiver sets; of a message that came
+    /// straight to the topic what [`Stream::event_id`] finds, else the message's own id.
+    pub fn message_event_id(
+        &self,
+        message: &Message,
+        event: &Probed<'_>,
+        table: Option<&Table>,
+    ) -> Result<EventId, Rejection> {
+        let declared = message.declared_event_id().or_else(|| self.event_id(event, table));
+        declared.unwrap_or_else(|| message.event_id())
+    }
+}
+
+fn id_at(event: &Probed<'_>, pointer: &JsonPointer) -> Result<EventId, String> {
+    const EXPECTED: &str = "expected a string or a number as the event's id";
+    let Some(raw) = event.raw(pointer) else {
+        return Err(format!("{EXPECTED}, found nothing"));
+    };
+    let found = match raw.as_bytes().first() {
+        Some(b'"' | b'-' | b'0'..=b'9') => match event.text(pointer) {
+            Some(text) => return EventId::new(&text).map_err(|error| error.to_string()),
+            None => "a string that is no Unicode text",
+        },
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b'n') => "null",
+        _ => "a boolean",
+    };
+    Err(format!("{EXPECTED}, found {found}"))
+}

@@ -1,0 +1,87 @@
+use std::fmt;
+
+use crate::{JsonPointer, TableSchema, When};
+
+/// A BigQuery destination of a stream, with the rule that routes events to it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// The key of the table in the stream's `tables`, e.g. `orders`.
+    pub key: String,
+    /// The table, e.g. `courier_chat.orders`.
+    pub name: TableName,
+    /// The rule; [`When::Always`] where none is declared.
+    pub when: When,
+    /// The table's own columns, without Pipas's two.
+    pub schema: TableSchema,
+    /// How the table is partitioned.
+    pub partition: Option<Partition>,
+    /// The clustering columns, in order.
+    pub cluster: Vec<String>,
+    /// Where the event's id stands in its JSON, where the table says so.
+    pub event_id: Option<JsonPointer>,
+    /// What becomes of fields that the schema does not know.
+    pub unknown_fields: UnknownFields,
+}
+
+/// `dataset.table`; the project is the deployment's.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TableName {
+    /// The dataset.
+    pub dataset: String,
+    /// The table inside it.
+    pub table: String,
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.dataset, self.table)
+    }
+}
+
+/// Time partitioning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// The DATE, DATETIME or TIMESTAMP column.
+    pub field: String,
+    /// The partition's length.
+    pub partition_type: PartitionType,
+}
+
+/// The length of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum PartitionType {
+    /// An hour.
+    Hour,
+    /// A day.
+    Day,
+    /// A month.
+    Month,
+    /// A year.
+    Year,
+}
+
+impl PartitionType {
+    /// BigQuery's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hour => "HOUR",
+            Self::Day => "DAY",
+            Self::Month => "MONTH",
+            Self::Year => "YEAR",
+        }
+    }
+}
+
+/// What becomes of fields that the schema does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UnknownFields {
+    /// They are kept in the column `extra`.
+    #[default]
+    Capture,
+    /// They are left out.
+    Ignore,
+    /// The event becomes a dead letter.
+    Reject,
+}

@@ -1,0 +1,205 @@
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use exactly_once::{
+    Claim, Claimed, EventKey, Expected, NewState, PayloadHash, Settled, State, Swapped, Time, Want,
+    rules::{self, Stored},
+};
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+
+use crate::{Ledger, LedgerError};
+
+/// How many writes pass between two sweeps of forgotten keys.
+const SWEEP_EVERY: usize = 65_536;
+
+/// The ledger of a single process. With a journal (feature `journal`) it outlives the process, however that ends; without one
+/// it is as exact as the process is long-lived. Cheap to clone.
+#[derive(Clone)]
+pub struct InProcessLedger {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    keys: Mutex<Keys>,
+    #[cfg(feature = "journal")]
+    journal: Option<crate::journal::Journal>,
+}
+
+#[derive(Default)]
+struct Keys {
+    map: HashMap<EventKey, Stored>,
+    writes: usize,
+}
+
+impl InProcessLedger {
+    /// An empty ledger that nothing outlives.
+    pub fn new() -> Self {
+        Self::with(HashMap::new())
+    }
+
+    fn with(map: HashMap<EventKey, Stored>) -> Self {
+        let keys = Mutex::new(Keys { map, writes: 0 });
+        Self {
+            shared: Arc::new(Shared {
+                keys,
+                #[cfg(feature = "journal")]
+                journal: None,
+            }),
+        }
+    }
+
+    /// A ledger that is kept in `folder`: what was answered is there after a kill, though not after a loss of power.
+    #[cfg(feature = "journal")]
+    pub fn open(folder: &std::path::Path) -> Result<Self, LedgerError> {
+        let (journal, map) = crate::journal::Journal::open(folder, now())?;
+        let keys = Mutex::new(Keys { map, writes: 0 });
+        Ok(Self { shared: Arc::new(Shared { keys, journal: Some(journal) }) })
+    }
+
+    /// Applies `rule` to each key, writes what changed to the journal, and takes all of it back where that fails.
+    fn apply<T>(
+        &self,
+        keys: impl Iterator<Item = EventKey>,
+        mut rule: impl FnMut(usize, &mut Option<Stored>, Time) -> T,
+    ) -> Result<Vec<T>, LedgerError> {
+        let now = now();
+        let mut guard = self.shared.keys.lock();
+        let (mut results, mut before) = (Vec::new(), Vec::new());
+        for (at, key) in keys.enumerate() {
+            let old = guard.map.get(&key).cloned();
+            let mut slot = old.clone();
+            results.push(rule(at, &mut slot, now));
+            if slot != old {
+                before.push((key, old));
+                guard.put(key, slot);
+            }
+        }
+        #[cfg(feature = "journal")]
+        if let Some(journal) = &self.shared.journal
+            && let Err(error) = journal.write(before.iter().map(|(key, _)| (key, guard.map.get(key))))
+        {
+            for (key, old) in before.into_iter().rev() {
+                guard.put(key, old);
+            }
+            return Err(error.into());
+        }
+        guard.writes += before.len();
+        if guard.writes >= SWEEP_EVERY {
+            guard.writes = 0;
+            self.sweep(&mut guard, now)?;
+        }
+        Ok(results)
+    }
+
+    fn sweep(&self, keys: &mut Keys, now: Time) -> Result<(), LedgerError> {
+        let over: Vec<EventKey> = keys
+            .map
+            .iter()
+            .filter(|(_, stored)| stored.until().is_some_and(|until| until <= now))
+            .map(|(key, _)| *key)
+            .collect();
+        over.iter().for_each(|key| keys.put(*key, None));
+        #[cfg(feature = "journal")]
+        if let Some(journal) = &self.shared.journal {
+            journal.write(over.iter().map(|key| (key, None)))?;
+        }
+        Ok(())
+    }
+
+    /// Runs a call where it may block: a journal writes to disk.
+    async fn run<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Self) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        #[cfg(feature = "journal")]
+        if self.shared.journal.is_some() {
+            let ledger = self.clone();
+            return match tokio::task::spawn_blocking(move || call(&ledger)).await {
+                Ok(result) => result,
+                Err(_) => Err(LedgerError::Corrupt { detail: "a call that did not end".into() }),
+            };
+        }
+        call(self)
+    }
+}
+
+impl Keys {
+    fn put(&mut self, key: EventKey, stored: Option<Stored>) {
+        match stored {
+            Some(stored) => self.map.insert(key, stored),
+            None => self.map.remove(&key),
+        };
+    }
+}
+
+impl Default for InProcessLedger {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait::async_trait]
+impl Ledger for InProcessLedger {
+    async fn claim(&self, wants: &[Want], claim: &Claim) -> Result<Vec<Claimed>, LedgerError> {
+        let (wants, claim) = (wants.to_vec(), claim.clone());
+        self.run(move |ledger| {
+            ledger.apply(wants.iter().map(|want| want.key), |at, slot, now| {
+                rules::claim(slot, now, &claim, wants[at].instead_of.as_ref())
+            })
+        })
+        .await
+    }
+
+    async fn settle(
+        &self,
+        rows: &[(EventKey, PayloadHash)],
+        claim: &Claim,
+        window: Duration,
+    ) -> Result<Vec<Settled>, LedgerError> {
+        let (rows, claim) = (rows.to_vec(), claim.clone());
+        self.run(move |ledger| {
+            ledger.apply(rows.iter().map(|(key, _)| *key), |at, slot, now| {
+                rules::settle(slot, now, &claim, rows[at].1, window)
+            })
+        })
+        .await
+    }
+
+    async fn release(&self, keys: &[EventKey], claim: &Claim) -> Result<(), LedgerError> {
+        let (keys, claim) = (keys.to_vec(), claim.clone());
+        self.run(move |ledger| ledger.apply(keys.into_iter(), |_, slot, _| rules::release(slot, &claim))).await?;
+        Ok(())
+    }
+
+    async fn swap(&self, key: &EventKey, expected: &Expected, new: &NewState) -> Result<Swapped, LedgerError> {
+        let (key, expected, new) = (*key, expected.clone(), new.clone());
+        let call = move |ledger: &Self| {
+            ledger.apply(std::iter::once(key), |_, slot, now| rules::swap(slot, now, &expected, &new))
+        };
+        let swapped = self.run(call).await?;
+        swapped.into_iter().next().ok_or_else(|| LedgerError::Corrupt { detail: "no answer".into() })
+    }
+
+    async fn read(&self, keys: &[EventKey]) -> Result<Vec<Option<State>>, LedgerError> {
+        let now = now();
+        let mut guard = self.shared.keys.lock();
+        let states = keys.iter().map(|key| {
+            let mut slot = guard.map.remove(key);
+            let state = rules::current(&mut slot, now).map(|stored| stored.state(now));
+            guard.put(*key, slot);
+            state
+        });
+        Ok(states.collect())
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+}
+
+fn now() -> Time {
+    Time::new(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+}

@@ -1,0 +1,229 @@
+//! The ledger in Redis, or in anything that speaks as Redis 7 does.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use exactly_once::{Claim, Claimed, EventKey, Expected, NewState, PayloadHash, Settled, State, Swapped, Time, Want};
+use futures::{StreamExt, TryStreamExt, stream};
+use redis::{
+    AsyncCommands, Client, RedisError, Script,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{Ledger, LedgerError, value};
+
+/// The most keys of one script call.
+const KEYS_PER_CALL: usize = 1_000;
+
+/// Where the ledger's server is, and how it is spoken to.
+#[derive(Debug, Clone)]
+pub struct RedisSettings {
+    /// `redis://`, `rediss://` or `redis+unix://`, with user and password where the server wants them.
+    pub url: SecretString,
+    /// Over how many hash slots the keys are spread. Must be the same for all loaders, for ever.
+    pub buckets: u8,
+    /// How long a call may take.
+    pub response_timeout: Duration,
+}
+
+impl RedisSettings {
+    /// The settings for one server.
+    pub fn new(url: SecretString) -> Self {
+        Self { url, buckets: 1, response_timeout: Duration::from_millis(500) }
+    }
+}
+
+/// The ledger in Redis. One connection, which comes back by itself; cheap to clone.
+#[derive(Clone)]
+pub struct RedisLedger {
+    connection: ConnectionManager,
+    buckets: u8,
+    scripts: std::sync::Arc<Scripts>,
+}
+
+struct Scripts {
+    claim: Script,
+    settle: Script,
+    release: Script,
+    swap: Script,
+    read: Script,
+}
+
+impl RedisLedger {
+    /// A ledger at the server. Does not wait for the server: calls fail for as long as it is away. Must be called inside a runtime.
+    pub fn new(settings: &RedisSettings) -> Result<Self, LedgerError> {
+        let client = Client::open(settings.url.expose_secret()).map_err(LedgerError::Refused)?;
+        let config = ConnectionManagerConfig::new()
+            .set_response_timeout(Some(settings.response_timeout))
+            .set_connection_timeout(Some(Duration::from_secs(2)))
+            .set_number_of_retries(2)
+            .set_min_delay(Duration::from_millis(50))
+            .set_max_delay(Duration::from_millis(500));
+        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(LedgerError::Refused)?;
+        let scripts = Scripts {
+            claim: Script::new(include_str!("claim.lua")),
+            settle: Script::new(include_str!("settle.lua")),
+            release: Script::new(include_str!("release.lua")),
+            swap: Script::new(include_str!("swap.lua")),
+            read: Script::new(include_str!("read.lua")),
+        };
+        Ok(Self { connection, buckets: settings.buckets.max(1), scripts: scripts.into() })
+    }
+
+    /// What the server does when it is full, where it says so. Anything but `noeviction` silently deletes claims.
+    pub async fn eviction_policy(&self) -> Result<Option<String>, LedgerError> {
+        let info: String =
+            redis::cmd("INFO").arg("memory").query_async(&mut self.connection.clone()).await.map_err(ledger_error)?;
+        Ok(info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:")).map(|policy| policy.trim().to_owned()))
+    }
+
+    fn name(&self, key: &EventKey) -> Vec<u8> {
+        let bucket = self.bucket(key);
+        [format!("{{{bucket}}}").as_bytes(), key.as_bytes()].concat()
+    }
+
+    fn bucket(&self, key: &EventKey) -> u8 {
+        key.as_bytes()[15] % self.buckets
+    }
+
+    /// Calls a script for the keys, bucket by bucket, and puts the answers into the order of the keys.
+    async fn call<A>(
+        &self,
+        script: &Script,
+        keys: impl Iterator<Item = EventKey>,
+        head: &[&[u8]],
+        argument: impl Fn(usize) -> Option<A>,
+    ) -> Result<Vec<(Time, Option<Vec<u8>>)>, LedgerError>
+    where
+        A: AsRef<[u8]>,
+    {
+        let mut buckets: BTreeMap<u8, Vec<(usize, EventKey)>> = BTreeMap::new();
+        let mut count = 0;
+        for (at, key) in keys.enumerate() {
+            buckets.entry(self.bucket(&key)).or_default().push((at, key));
+            count += 1;
+        }
+        let mut answers = vec![(Time::START, None); count];
+        let calls = buckets.values().flat_map(|keys| keys.chunks(KEYS_PER_CALL)).map(|chunk| {
+            let mut call = script.prepare_invoke();
+            for argument in head {
+                call.arg(*argument);
+            }
+            for (at, key) in chunk {
+                call.key(self.name(key));
+                if let Some(argument) = argument(*at) {
+                    call.arg(argument.as_ref());
+                }
+            }
+            let mut connection = self.connection.clone();
+            async move {
+                let answer: Vec<Option<Vec<u8>>> = call.invoke_async(&mut connection).await.map_err(ledger_error)?;
+                Ok::<_, LedgerError>((chunk, answer))
+            }
+        });
+        let done: Vec<_> = stream::iter(calls.collect::<Vec<_>>()).buffer_unordered(8).try_collect().await?;
+        for (chunk, answer) in done {
+            let mut answer = answer.into_iter();
+            let now = answer.next().flatten().as_deref().and_then(time).ok_or_else(|| corrupt("no time"))?;
+            if answer.len() != chunk.len() {
+                return Err(corrupt("an answer for other keys"));
+            }
+            for ((at, _), value) in chunk.iter().zip(answer) {
+                answers[*at] = (now, value);
+            }
+        }
+        Ok(answers)
+    }
+}
+
+#[async_trait::async_trait]
+impl Ledger for RedisLedger {
+    async fn claim(&self, wants: &[Want], claim: &Claim) -> Result<Vec<Claimed>, LedgerError> {
+        let instead = |at: usize| Some(wants[at].instead_of.as_ref().map(value::identity).unwrap_or_default());
+        let keys = wants.iter().map(|want| want.key);
+        let answers = self.call(&self.scripts.claim, keys, &[&value::identity(claim)], instead).await?;
+        let claimed = answers.into_iter().map(|(now, value)| match value.as_deref() {
+            Some(b"W") => Ok(Claimed::Won),
+            value => state(value, now)?.map(Claimed::Found).ok_or_else(|| corrupt("nothing where a value was found")),
+        });
+        claimed.collect()
+    }
+
+    async fn settle(
+        &self,
+        rows: &[(EventKey, PayloadHash)],
+        claim: &Claim,
+        window: Duration,
+    ) -> Result<Vec<Settled>, LedgerError> {
+        let (identity, window) = (value::identity(claim), milliseconds(window));
+        let head: [&[u8]; 2] = [&identity, window.as_bytes()];
+        let done = |at: usize| Some(value::done(rows[at].1));
+        let answers = self.call(&self.scripts.settle, rows.iter().map(|(key, _)| *key), &head, done).await?;
+        let settled = answers.into_iter().map(|(now, value)| match value.as_deref() {
+            Some(b"") | None => Ok(Settled::Done),
+            value => Ok(state(value, now)?.map_or(Settled::Done, Settled::Contradicted)),
+        });
+        settled.collect()
+    }
+
+    async fn release(&self, keys: &[EventKey], claim: &Claim) -> Result<(), LedgerError> {
+        let identity = value::identity(claim);
+        for key in keys {
+            let mut call = self.scripts.release.prepare_invoke();
+            call.key(self.name(key)).arg(&identity);
+            let _: i64 = call.invoke_async(&mut self.connection.clone()).await.map_err(ledger_error)?;
+        }
+        Ok(())
+    }
+
+    async fn swap(&self, key: &EventKey, expected: &Expected, new: &NewState) -> Result<Swapped, LedgerError> {
+        let (new, window) = value::new_state(new);
+        let window = window.map_or_else(|| "0".to_owned(), milliseconds);
+        let head: [&[u8]; 3] = [&value::expected(expected), &new, window.as_bytes()];
+        let answers = self.call(&self.scripts.swap, std::iter::once(*key), &head, |_| None::<Vec<u8>>).await?;
+        match answers.first() {
+            Some((_, Some(value))) if value == b"Y" => Ok(Swapped::Yes),
+            Some((now, value)) => Ok(Swapped::No(state(value.as_deref(), *now)?)),
+            None => Err(corrupt("no answer")),
+        }
+    }
+
+    async fn read(&self, keys: &[EventKey]) -> Result<Vec<Option<State>>, LedgerError> {
+        let answers = self.call(&self.scripts.read, keys.iter().copied(), &[], |_| None::<Vec<u8>>).await?;
+        answers.into_iter().map(|(now, value)| state(value.as_deref(), now)).collect()
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        self.connection.clone().ping().await.map_err(ledger_error)
+    }
+}
+
+fn state(value: Option<&[u8]>, now: Time) -> Result<Option<State>, LedgerError> {
+    let Some(value) = value else { return Ok(None) };
+    match value::decode(value, now) {
+        Some(stored) => Ok(Some(stored.state(now))),
+        None => Err(corrupt(&format!("a value of {} bytes that no ledger wrote", value.len()))),
+    }
+}
+
+fn time(digits: &[u8]) -> Option<Time> {
+    let millis = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(Time::new(Duration::from_millis(millis)))
+}
+
+/// Redis takes no expiry of zero.
+fn milliseconds(window: Duration) -> String {
+    window.as_millis().max(1).to_string()
+}
+
+fn corrupt(detail: &str) -> LedgerError {
+    LedgerError::Corrupt { detail: detail.to_owned() }
+}
+
+fn ledger_error(error: RedisError) -> LedgerError {
+    // What has a code came from the server.
+    match error.code() {
+        None | Some("LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN") => LedgerError::Unreachable(error),
+        Some(_) => LedgerError::Refused(error),
+    }
+}

@@ -1,0 +1,74 @@
+//! A Redis server: the one that `PIPAS_TEST_REDIS_URL` names, else one that the test starts and ends.
+
+use std::{process::Stdio, time::Duration};
+
+use dedupe::{Ledger, RedisLedger};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+pub(crate) enum RedisServer {
+    Named(String),
+    Started { folder: TempDir, process: Option<Child> },
+}
+
+impl RedisServer {
+    pub(crate) async fn named_or_started() -> Self {
+        match std::env::var("PIPAS_TEST_REDIS_URL") {
+            Ok(url) if !url.is_empty() => Self::Named(url),
+            _ => Self::started().await,
+        }
+    }
+
+    pub(crate) async fn started() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut server = Self::Started { folder, process: None };
+        server.start().await;
+        server
+    }
+
+    pub(crate) async fn start(&mut self) {
+        let Self::Started { folder, process } = self else { return };
+        let child = Command::new("redis-server")
+            .args(["--port", "0", "--unixsocket", "redis.sock", "--save", "", "--appendonly", "no", "--dir"])
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("redis-server must be installed, or PIPAS_TEST_REDIS_URL must name a server");
+        *process = Some(child);
+    }
+
+    pub(crate) async fn kill(&mut self) {
+        if let Self::Started { process: Some(process), .. } = self {
+            process.kill().await.expect("an end");
+        }
+    }
+
+    pub(crate) fn url(&self) -> secrecy::SecretString {
+        match self {
+            Self::Named(url) => url.clone().into(),
+            Self::Started { folder, .. } => {
+                format!("redis+unix://{}", folder.path().join("redis.sock").display()).into()
+            }
+        }
+    }
+
+    pub(crate) async fn command(&self, words: &[&str]) {
+        let Self::Started { folder, .. } = self else { panic!("only of a server of our own") };
+        let client = redis::Client::open(format!("redis+unix://{}", folder.path().join("redis.sock").display()));
+        let mut connection =
+            client.expect("an address").get_multiplexed_async_connection().await.expect("a connection");
+        let mut command = redis::cmd(words[0]);
+        command.arg(&words[1..]);
+        let _: redis::Value = command.query_async(&mut connection).await.expect("an answer");
+    }
+}
+
+/// Waits until the server answers.
+pub(crate) async fn answers(ledger: &RedisLedger) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    while let Err(error) = ledger.ping().await {
+        assert!(std::time::Instant::now() < deadline, "the server does not answer: {error:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,21 @@
+//! Names of the message attributes that Pipas writes and reads: the CloudEvents 1.0 binding for Google Pub/Sub,
+//! binary content mode (<https://github.com/google/knative-gcp/blob/main/docs/spec/pubsub-protocol-binding.md>).
+
+/// The CloudEvents version, always [`SPEC_VERSION_VALUE`].
+pub const SPEC_VERSION: &str = "ce-specversion";
+/// The only CloudEvents version that Pipas writes.
+pub const SPEC_VERSION_VALUE: &str = "1.0";
+/// The event's id.
+pub const ID: &str = "ce-id";
+/// The producer that sent the event.
+pub const SOURCE: &str = "ce-source";
+/// The event's type: the stream's name where the producer named none.
+pub const TYPE: &str = "ce-type";
+/// When the event happened, RFC 3339, where the producer said so.
+pub const TIME: &str = "ce-time";
+/// When the receiver accepted the event, RFC 3339 with microseconds.
+pub const RECEIVED: &str = "ce-pipasreceived";
+/// The media type of the data.
+pub const CONTENT_TYPE: &str = "content-type";
+/// The W3C trace context of the request that carried the event.
+pub const TRACEPARENT: &str = "traceparent";

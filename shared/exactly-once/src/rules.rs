@@ -1,0 +1,125 @@
+//! What a ledger does with one key, as functions of what stands there. Each is one atomic step of a real ledger.
+
+use std::time::Duration;
+
+use event::Rejection;
+
+use crate::{Claim, Claimed, Expected, NewState, PayloadHash, Settled, State, Swapped, Time};
+
+/// A key's value at rest.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Stored {
+    /// Claimed at `at`, by the ledger's clock.
+    Claimed {
+        /// Who, and where.
+        claim: Claim,
+        /// Since when.
+        at: Time,
+    },
+    /// A row, until `until`.
+    Done {
+        /// What it said.
+        payload: PayloadHash,
+        /// When the key is forgotten.
+        until: Time,
+    },
+    /// Refused; the dead letter may not stand yet.
+    Rejecting {
+        /// What it said.
+        payload: PayloadHash,
+        /// Why.
+        rejection: Rejection,
+    },
+    /// A dead letter, until `until`.
+    Rejected {
+        /// What it said.
+        payload: PayloadHash,
+        /// When the key is forgotten.
+        until: Time,
+    },
+}
+
+impl Stored {
+    /// When the key is forgotten; `None`: not while it is undecided.
+    pub fn until(&self) -> Option<Time> {
+        match self {
+            Self::Done { until, .. } | Self::Rejected { until, .. } => Some(*until),
+            Self::Claimed { .. } | Self::Rejecting { .. } => None,
+        }
+    }
+
+    /// The value as callers see it at `now`.
+    pub fn state(&self, now: Time) -> State {
+        match self {
+            Self::Claimed { claim, at } => State::Claimed { claim: claim.clone(), age: now.since(*at) },
+            Self::Done { payload, .. } => State::Done { payload: *payload },
+            Self::Rejecting { payload, rejection } => {
+                State::Rejecting { payload: *payload, rejection: rejection.clone() }
+            }
+            Self::Rejected { payload, .. } => State::Rejected { payload: *payload },
+        }
+    }
+}
+
+/// Forgets a value whose time is over.
+pub fn current(slot: &mut Option<Stored>, now: Time) -> Option<&Stored> {
+    if slot.as_ref().and_then(Stored::until).is_some_and(|until| until <= now) {
+        *slot = None;
+    }
+    slot.as_ref()
+}
+
+/// Claims a key that is free, that holds this claim already, or that holds exactly `instead_of`.
+pub fn claim(slot: &mut Option<Stored>, now: Time, claim: &Claim, instead_of: Option<&Claim>) -> Claimed {
+    match current(slot, now) {
+        Some(Stored::Claimed { claim: found, .. }) if found == claim => return Claimed::Won,
+        Some(Stored::Claimed { claim: found, .. }) if Some(found) == instead_of => {}
+        Some(other) => return Claimed::Found(other.state(now)),
+        None => {}
+    }
+    *slot = Some(Stored::Claimed { claim: claim.clone(), at: now });
+    Claimed::Won
+}
+
+/// Marks a committed row. What stood is overwritten whatever it was, but a row's own mark, which keeps its time.
+pub fn settle(slot: &mut Option<Stored>, now: Time, claim: &Claim, payload: PayloadHash, window: Duration) -> Settled {
+    let settled = match current(slot, now) {
+        Some(Stored::Done { .. }) => return Settled::Done,
+        None => Settled::Done,
+        Some(Stored::Claimed { claim: found, .. }) if found == claim => Settled::Done,
+        Some(other) => Settled::Contradicted(other.state(now)),
+    };
+    *slot = Some(Stored::Done { payload, until: now + window });
+    settled
+}
+
+/// Removes exactly this claim; says whether it stood.
+pub fn release(slot: &mut Option<Stored>, claim: &Claim) -> bool {
+    let stood = matches!(slot, Some(Stored::Claimed { claim: found, .. }) if found == claim);
+    if stood {
+        *slot = None;
+    }
+    stood
+}
+
+/// Compare-and-set.
+pub fn swap(slot: &mut Option<Stored>, now: Time, expected: &Expected, new: &NewState) -> Swapped {
+    let current = current(slot, now);
+    let holds = match (current, expected) {
+        (None, Expected::Absent) => true,
+        (Some(Stored::Claimed { claim, .. }), Expected::Claimed(expected)) => claim == expected,
+        (Some(Stored::Rejecting { payload, .. }), Expected::Rejecting(expected)) => payload == expected,
+        (None | Some(_), Expected::Absent | Expected::Claimed(_) | Expected::Rejecting(_)) => false,
+    };
+    if !holds {
+        return Swapped::No(current.map(|stored| stored.state(now)));
+    }
+    *slot = Some(match new {
+        NewState::Done { payload, window } => Stored::Done { payload: *payload, until: now + *window },
+        NewState::Rejecting { payload, rejection } => {
+            Stored::Rejecting { payload: *payload, rejection: rejection.clone() }
+        }
+        NewState::Rejected { payload, window } => Stored::Rejected { payload: *payload, until: now + *window },
+    });
+    Swapped::Yes
+}

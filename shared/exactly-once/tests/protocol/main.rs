@@ -1,0 +1,7 @@
+//! The protocol's tables, row by row.
+
+mod append;
+mod bench;
+mod claims;
+mod life;
+mod rejections;

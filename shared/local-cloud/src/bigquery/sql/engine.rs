@@ -1,0 +1,138 @@
+//! DataFusion, as far as it is used: it optimises and runs the plans that the binder makes.
+
+use std::sync::Arc;
+
+use datafusion::{
+    arrow::{
+        array::{ArrayRef, RecordBatch, RecordBatchOptions},
+        datatypes::{Field, Schema, SchemaRef},
+    },
+    common::Column,
+    datasource::{MemTable, provider_as_source},
+    error::DataFusionError,
+    execution::{SessionStateBuilder, session_state::SessionState},
+    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder},
+    physical_plan::collect,
+    prelude::SessionConfig,
+};
+use tokio::runtime::Handle;
+
+use super::{Reason, SqlError, value::conform};
+
+/// Runs plans to their end, on the calling thread.
+pub(super) struct Engine {
+    state: SessionState,
+    handle: Handle,
+    /// No row is read: every table is empty.
+    dry: bool,
+}
+
+/// The name of the table that a scan reads; its columns are renamed at once, so one name serves all.
+const SCAN: &str = "scan";
+
+impl Engine {
+    /// An engine on the runtime of `handle`. Plans are run on a thread that is none of the runtime's workers.
+    pub(super) fn new(handle: Handle, dry: bool) -> Self {
+        let config = SessionConfig::new().with_target_partitions(1).with_information_schema(false);
+        Self { state: SessionStateBuilder::new().with_config(config).build(), handle, dry }
+    }
+
+    /// Nothing is run.
+    pub(super) fn is_dry(&self) -> bool {
+        self.dry
+    }
+
+    /// The rows of the plan, in its order.
+    pub(super) fn run(&self, plan: &LogicalPlan) -> Result<Vec<RecordBatch>, SqlError> {
+        let schema = nullable(plan);
+        if self.dry {
+            return Ok(vec![RecordBatch::new_empty(schema)]);
+        }
+        let batches = self.handle.block_on(async {
+            let physical = self.state.create_physical_plan(plan).await?;
+            collect(physical, self.state.task_ctx()).await
+        });
+        let batches = batches.map_err(of_datafusion)?;
+        batches.iter().map(|batch| with_schema(batch, &schema).map_err(|e| of_datafusion(e.into()))).collect()
+    }
+
+    /// The plan that reads what the plan answers, which is run once and now.
+    pub(super) fn materialise(&self, plan: &LogicalPlan) -> Result<Source, SqlError> {
+        Ok(Source { schema: nullable(plan), batches: self.run(plan)? })
+    }
+}
+
+/// Rows in memory.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) schema: SchemaRef,
+    pub(super) batches: Vec<RecordBatch>,
+}
+
+impl Source {
+    /// The plan that reads them; the columns get these names, in order.
+    pub(super) fn scan(&self, names: &[String]) -> Result<LogicalPlan, SqlError> {
+        let table = MemTable::try_new(Arc::clone(&self.schema), vec![self.batches.clone()]).map_err(of_datafusion)?;
+        let columns = self
+            .schema
+            .fields()
+            .iter()
+            .zip(names)
+            .map(|(field, name)| Expr::Column(Column::new(Some(SCAN), field.name().as_str())).alias(name.as_str()));
+        LogicalPlanBuilder::scan(SCAN, provider_as_source(Arc::new(table)), None)
+            .and_then(|scan| scan.project(columns.collect::<Vec<_>>()))
+            .and_then(LogicalPlanBuilder::build)
+            .map_err(of_datafusion)
+    }
+}
+
+/// The plan's schema with every column nullable.
+fn nullable(plan: &LogicalPlan) -> SchemaRef {
+    let fields = plan.schema().fields().iter().map(|f| Field::new(f.name(), f.data_type().clone(), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// The batch under a schema that differs in names, nullability and metadata alone.
+pub(super) fn with_schema(
+    batch: &RecordBatch,
+    schema: &SchemaRef,
+) -> Result<RecordBatch, datafusion::arrow::error::ArrowError> {
+    let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| conform(column, field.data_type()));
+    let columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+}
+
+/// What BigQuery would say: our own kernels' errors as they are, the engine's as its own failure.
+pub(super) fn of_datafusion(error: DataFusionError) -> SqlError {
+    fn own(error: &(dyn std::error::Error + 'static)) -> Option<SqlError> {
+        if let Some(own) = error.downcast_ref::<SqlError>() {
+            return Some(own.clone());
+        }
+        if let Some(shared) = error.downcast_ref::<Arc<DataFusionError>>() {
+            return own_of(shared);
+        }
+        match error.downcast_ref::<DataFusionError>() {
+            Some(inner) => own_of(inner),
+            None => error.source().and_then(own),
+        }
+    }
+    fn own_of(error: &DataFusionError) -> Option<SqlError> {
+        match error {
+            DataFusionError::External(inner) => own(inner.as_ref()),
+            DataFusionError::Context(_, inner) => own_of(inner),
+            DataFusionError::Shared(inner) => own_of(inner),
+            DataFusionError::Collection(all) => all.iter().find_map(own_of),
+            DataFusionError::ArrowError(inner, _) => own(inner.as_ref()),
+            other => std::error::Error::source(other).and_then(own),
+        }
+    }
+    own_of(&error).unwrap_or_else(|| {
+        let message = error.strip_backtrace();
+        let reason = match error.find_root() {
+            DataFusionError::NotImplemented(_) => Reason::NotImplemented,
+            _ => Reason::InternalError,
+        };
+        SqlError { reason, message: format!("The local engine failed: {message}"), line: None, column: None }
+    })
+}

@@ -1,0 +1,21 @@
+//! The Cloud Run shim that every function starts through: environment, port, signals, drain, health, telemetry.
+//! It knows no events.
+
+mod app;
+mod env;
+mod health;
+mod logs;
+mod metrics;
+mod request;
+mod run;
+mod serve;
+mod trace;
+
+pub mod problem;
+
+pub use app::{App, Drain, Readiness};
+pub use env::{Env, EnvError, EnvReader, Variable};
+pub use logs::install as install_logs;
+pub use run::{BoxError, install_tls_provider, main};
+pub use serve::{DRAIN_DEADLINE, serve};
+pub use trace::TraceContext;

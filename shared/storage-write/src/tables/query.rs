@@ -1,0 +1,98 @@
+//! Queries over REST.
+
+use std::time::Duration;
+
+use http::Method;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::{Tables, TablesError, encoded};
+
+const QUERY_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// A query's whole answer, as BigQuery's REST API writes it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct QueryRows {
+    /// The columns in BigQuery's JSON schema format.
+    pub fields: Vec<serde_json::Value>,
+    /// The rows, each with its cells in the order of the columns. A cell is what stands in its `v`: null, text, an array for
+    /// REPEATED, an object with `f` for a STRUCT.
+    pub rows: Vec<Vec<serde_json::Value>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct QueryRequest<'a> {
+    query: &'a str,
+    use_legacy_sql: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct QueryResponse {
+    #[serde(default)]
+    job_complete: bool,
+    job_reference: Option<JobReference>,
+    page_token: Option<String>,
+    schema: Option<Schema>,
+    #[serde(default)]
+    rows: Vec<RowResource>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JobReference {
+    job_id: String,
+    location: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Schema {
+    #[serde(default)]
+    fields: Vec<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct RowResource {
+    f: Vec<Cell>,
+}
+
+#[derive(Deserialize)]
+struct Cell {
+    v: serde_json::Value,
+}
+
+impl Tables {
+    /// Runs `sql` (GoogleSQL) and reads every page of its answer.
+    pub async fn query(&self, sql: &str) -> Result<QueryRows, TablesError> {
+        let deadline = Instant::now() + QUERY_TIMEOUT;
+        let request = QueryRequest { query: sql, use_legacy_sql: false };
+        let mut page: QueryResponse = self.call(Method::POST, "/queries", Some(&request)).await?;
+        let job = page.job_reference.take();
+        let mut answer = QueryRows::default();
+        loop {
+            let is_complete = page.job_complete;
+            let token = page.page_token.take();
+            if let Some(schema) = page.schema.take() {
+                answer.fields = schema.fields;
+            }
+            answer.rows.extend(page.rows.drain(..).map(|row| row.f.into_iter().map(|cell| cell.v).collect()));
+            let (Some(job), true) = (&job, token.is_some() || !is_complete) else { return Ok(answer) };
+            if Instant::now() >= deadline {
+                return Err(TablesError::QueryTimeout(QUERY_TIMEOUT));
+            }
+            // BigQuery itself waits up to ten seconds for a job before it answers.
+            page = self.call(Method::GET, &next_page(job, token.as_deref()), None::<&()>).await?;
+        }
+    }
+}
+
+fn next_page(job: &JobReference, token: Option<&str>) -> String {
+    let mut path = format!("/queries/{}?timeoutMs=10000", encoded(&job.job_id));
+    for (name, value) in [("location", job.location.as_deref()), ("pageToken", token)] {
+        if let Some(value) = value {
+            path.push_str(&format!("&{name}={}", encoded(value)));
+        }
+    }
+    path
+}

@@ -1,0 +1,215 @@
+use std::{future::Future, path::PathBuf, time::Duration};
+
+use anyhow::{Context, bail};
+use catalog::Catalog;
+use local_cloud::{Faults, LocalCloud};
+use pipas::Endpoints;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::Process;
+
+/// How a [`World`] differs from the usual one.
+#[derive(Debug, Default)]
+pub struct Setup {
+    /// The folder of the local cloud's data; `None`: a temporary one.
+    pub data_dir: Option<PathBuf>,
+    /// What the local cloud does wrong.
+    pub faults: Faults,
+    /// Google's Pub/Sub emulator, in place of the local Pub/Sub.
+    pub pubsub: Option<String>,
+    /// Further variables of the loader.
+    pub loader_env: Vec<(&'static str, String)>,
+}
+
+/// The local cloud, a receiver, a loader and a compactor, with the shipped catalog and a real Redis.
+#[derive(Debug)]
+pub struct World {
+    /// Where everything is.
+    pub endpoints: Endpoints,
+    /// What the local cloud does wrong.
+    pub faults: Faults,
+    cloud: Option<LocalCloud>,
+    receiver: Option<Process>,
+    loader: Option<Process>,
+    compactor: Option<Process>,
+    loader_env: Vec<(&'static str, String)>,
+    http: reqwest::Client,
+}
+
+impl World {
+    /// Starts everything, and waits until it is ready.
+    pub async fn start(setup: Setup) -> anyhow::Result<Self> {
+        let Setup { data_dir, faults, pubsub, loader_env } = setup;
+        let options = local_cloud::Options { data_dir, faults: faults.clone(), ..Default::default() };
+        let project = options.project.clone();
+        let cloud = LocalCloud::start(options).await?;
+        let local = cloud.endpoints();
+        let mut world = Self {
+            endpoints: Endpoints {
+                project,
+                archive_bucket: "pipas-archive".into(),
+                receiver: String::new(),
+                loader: String::new(),
+                compactor: String::new(),
+                pubsub: pubsub.unwrap_or_else(|| local.pubsub.clone()),
+                bigquery: local.bigquery.clone(),
+                bigquery_storage: local.bigquery_storage.clone(),
+                storage: local.storage.clone(),
+                pid: std::process::id(),
+            },
+            faults,
+            cloud: Some(cloud),
+            receiver: None,
+            loader: None,
+            compactor: None,
+            loader_env,
+            http: reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?,
+        };
+        world.start_loader().await?;
+        world.receiver = Some(world.function("receiver", &[])?);
+        world.compactor = Some(world.function("compactor", &[])?);
+        world.endpoints.receiver = url(&world.receiver);
+        world.endpoints.compactor = url(&world.compactor);
+        Ok(world)
+    }
+
+    /// The shipped catalog's file.
+    pub fn catalog_file() -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../pipas.yaml")
+    }
+
+    /// The Redis that `scripts/test` started.
+    pub fn redis_url() -> anyhow::Result<String> {
+        std::env::var("PIPAS_TEST_REDIS_URL").context("PIPAS_TEST_REDIS_URL names no Redis; scripts/test sets it")
+    }
+
+    /// Starts a loader in place of the one that was killed, and points the push subscriptions at it.
+    pub async fn start_loader(&mut self) -> anyhow::Result<()> {
+        let loader = self.function("loader", &self.loader_env)?;
+        self.endpoints.loader = loader.url.clone();
+        self.loader = Some(loader);
+        pipas::provision(&Catalog::load(&Self::catalog_file())?, &self.endpoints).await
+    }
+
+    /// Kills the loader as `kill -9` does.
+    pub fn kill_loader(&mut self) -> anyhow::Result<()> {
+        self.loader.take().context("no loader runs")?.kill()
+    }
+
+    /// The running loader, for signals of its own.
+    pub fn take_loader(&mut self) -> Option<Process> {
+        self.loader.take()
+    }
+
+    /// The running receiver, for signals of its own.
+    pub fn take_receiver(&mut self) -> Option<Process> {
+        self.receiver.take()
+    }
+
+    /// Posts `body` to `stream`.
+    pub async fn post(
+        &self,
+        stream: &str,
+        body: impl Into<reqwest::Body>,
+        key: Option<&str>,
+    ) -> anyhow::Result<reqwest::Response> {
+        let mut request = self.http.post(format!("{}/v1/streams/{stream}/events", self.endpoints.receiver)).body(body);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        Ok(request.send().await?)
+    }
+
+    /// Runs `sql`; each row is an array of BigQuery's own JSON values.
+    pub async fn query(&self, sql: &str) -> anyhow::Result<Vec<Vec<Value>>> {
+        let url = format!("{}/bigquery/v2/projects/{}/queries", self.endpoints.bigquery, self.endpoints.project);
+        let request = json!({ "query": sql, "useLegacySql": false, "maxResults": 100_000,
+            "formatOptions": { "useInt64Timestamp": true } });
+        let response = self.http.post(url).json(&request).send().await?;
+        let status = response.status();
+        let body: Value = response.json().await?;
+        if !status.is_success() {
+            bail!("{sql}: {body}");
+        }
+        let rows = body["rows"].as_array().cloned().unwrap_or_default();
+        Ok(rows
+            .iter()
+            .map(|row| row["f"].as_array().into_iter().flatten().map(|cell| cell["v"].clone()).collect())
+            .collect())
+    }
+
+    /// The one value of a query that has one.
+    pub async fn query_one(&self, sql: &str) -> anyhow::Result<Value> {
+        let rows = self.query(sql).await?;
+        match rows.as_slice() {
+            [row] if row.len() == 1 => Ok(row[0].clone()),
+            _ => bail!("{sql}: one value was expected, found {rows:?}"),
+        }
+    }
+
+    /// Triggers the compactor for every stream and returns its report.
+    pub async fn compact(&self) -> anyhow::Result<Value> {
+        let response = self.http.post(format!("{}/compact", self.endpoints.compactor)).send().await?;
+        let status = response.status();
+        let body = response.text().await?;
+        if !status.is_success() {
+            bail!("POST /compact: {status}: {body}");
+        }
+        Ok(serde_json::from_str(&body)?)
+    }
+
+    /// The `/metrics` page of the function at `url`.
+    pub async fn metrics(&self, url: &str) -> anyhow::Result<String> {
+        Ok(self.http.get(format!("{url}/metrics")).send().await?.error_for_status()?.text().await?)
+    }
+
+    /// Stops the functions as Cloud Run does, then the local cloud.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        for process in [self.receiver.take(), self.loader.take(), self.compactor.take()].into_iter().flatten() {
+            let status = tokio::task::spawn_blocking(|| process.terminate()).await??;
+            if !status.success() {
+                bail!("a function ended with {status}");
+            }
+        }
+        self.cloud.take().context("the local cloud")?.shutdown().await
+    }
+
+    fn function(&self, name: &str, more: &[(&'static str, String)]) -> anyhow::Result<Process> {
+        let endpoints = &self.endpoints;
+        let mut env = vec![
+            ("PIPAS_CATALOG", Self::catalog_file().display().to_string()),
+            ("GOOGLE_CLOUD_PROJECT", endpoints.project.clone()),
+            ("PIPAS_PUBSUB_ENDPOINT", endpoints.pubsub.clone()),
+            ("PIPAS_BIGQUERY_ENDPOINT", endpoints.bigquery.clone()),
+            ("PIPAS_BIGQUERY_STORAGE_ENDPOINT", endpoints.bigquery_storage.clone()),
+            ("PIPAS_STORAGE_ENDPOINT", endpoints.storage.clone()),
+            ("PIPAS_ARCHIVE_BUCKET", endpoints.archive_bucket.clone()),
+            ("PIPAS_REDIS_URL", Self::redis_url()?),
+            ("PIPAS_PUSH_AUTH", "none".to_owned()),
+        ];
+        env.extend(more.iter().cloned());
+        Process::function(name, &env)
+    }
+}
+
+fn url(process: &Option<Process>) -> String {
+    process.as_ref().map(|process| process.url.clone()).unwrap_or_default()
+}
+
+/// Asks again until `check` gives something; after `patience` the last refusal is the error.
+pub async fn eventually<T, F>(patience: Duration, mut check: impl FnMut() -> F) -> anyhow::Result<T>
+where
+    F: Future<Output = anyhow::Result<T>>,
+{
+    let deadline = Instant::now() + patience;
+    loop {
+        match check().await {
+            Ok(found) => return Ok(found),
+            Err(error) if Instant::now() > deadline => {
+                return Err(error.context(format!("not so after {} s", patience.as_secs())));
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+}
