@@ -23,7 +23,6 @@ pub struct Setup {
 }
 
 /// The local cloud, a receiver, a loader and a compactor, with the shipped catalog and a real Redis.
-#[derive(Debug)]
 pub struct World {
     /// Where everything is.
     pub endpoints: Endpoints,
@@ -187,6 +186,7 @@ impl World {
             ("PIPAS_ARCHIVE_BUCKET", endpoints.archive_bucket.clone()),
             ("PIPAS_REDIS_URL", Self::redis_url()?),
             ("PIPAS_PUSH_AUTH", "none".to_owned()),
+            ("PIPAS_COMPACTOR_IDLE_MS", "500".to_owned()),
         ];
         env.extend(more.iter().cloned());
         Process::function(name, &env)
