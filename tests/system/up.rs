@@ -144,7 +144,7 @@ async fn what_a_user_gets_wrong_is_named() -> anyhow::Result<()> {
     let second =
         pipas(data.path(), &["up", "--ports-from", "0", "--catalog", &World::catalog_file().display().to_string()])?;
     assert!(text(&second).contains("in use by a running instance"), "{}", text(&second));
-    let query = pipas(data.path(), &["query", "SELECT ST_AREA(x) FROM courier_chat.orders"])?;
+    let query = pipas(data.path(), &["query", "SELECT ST_AREA(orderId) FROM courier_chat.orders"])?;
     assert!(!query.status.success() && text(&query).to_uppercase().contains("ST_AREA"), "{}", text(&query));
     let query = pipas(data.path(), &["query", "SELECT * FROM courier_chat.nothing"])?;
     assert!(text(&query).contains("courier_chat.nothing"), "{}", text(&query));
