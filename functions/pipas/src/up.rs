@@ -263,6 +263,8 @@ fn environment(args: &UpArgs, endpoints: &Endpoints, data: &DataDir) -> Env {
         ("PIPAS_STORAGE_ENDPOINT", endpoints.storage.clone()),
         ("PIPAS_ARCHIVE_BUCKET", endpoints.archive_bucket.clone()),
         ("PIPAS_PUSH_AUTH", "none".to_owned()),
+        // The data directory is this process's alone, so another owner of a claim is one that died.
+        ("PIPAS_SUSPECT_AFTER", "10s".to_owned()),
     ];
     match &args.redis {
         Some(redis) => pairs.push(("PIPAS_REDIS_URL", redis.clone())),
