@@ -53,9 +53,17 @@ impl fmt::Debug for EventKey {
 pub struct PayloadHash(u64);
 
 impl PayloadHash {
+    /// What a row said that is known by its id alone: agrees with anything.
+    pub const UNKNOWN: Self = Self(0);
+
     /// The hash of an event's data.
     pub fn of(data: &[u8]) -> Self {
-        Self(u64::from_be_bytes(first_bytes(&Sha256::digest(data))))
+        Self(u64::from_be_bytes(first_bytes(&Sha256::digest(data))).max(1))
+    }
+
+    /// Whether both may be of the same data.
+    pub const fn agrees(self, other: Self) -> bool {
+        self.0 == other.0 || self.0 == Self::UNKNOWN.0 || other.0 == Self::UNKNOWN.0
     }
 
     /// The hash with these bits.
@@ -99,6 +107,13 @@ mod tests {
     #[test]
     fn a_key_prints_as_hex() {
         assert_eq!(EventKey::from_bytes([0xab; 16]).to_string(), "ab".repeat(16));
+    }
+
+    #[test]
+    fn an_unknown_payload_agrees_with_any() {
+        let (one, other) = (PayloadHash::of(b"1"), PayloadHash::of(b"2"));
+        assert!(one.agrees(one) && one.agrees(PayloadHash::UNKNOWN) && PayloadHash::UNKNOWN.agrees(other));
+        assert!(!one.agrees(other));
     }
 
     #[test]
