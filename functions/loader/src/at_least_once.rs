@@ -74,7 +74,7 @@ pub(crate) async fn load(
     let Purpose::Events { dead_letters } = table.purpose() else { return Err(LoaderError::DeadLetter) };
     let outcome = dead_letters.write(DeadLetter { origin, table: Some(open.name.clone()), rejection }).await?;
     let rejected = NewState::Rejected { payload, window };
-    if let Err(error) = services.ledger.swap(&key, &Expected::Absent, &rejected).await {
+    if let Err(error) = services.ledger.swap(&key, &Expected::Absent, &rejected, 0).await {
         tracing::warn!(error = %chain(&error), "a dead letter that the ledger does not know of");
     }
     Ok(match outcome {

@@ -28,7 +28,7 @@ pub(crate) async fn create_stream(services: Arc<Services>, table: TableName) -> 
 
 pub(crate) async fn claim(services: Arc<Services>, call: CallId, wants: Vec<Want>, claim: Claim) -> Done {
     let asked = Instant::now();
-    let claimed = known(&services, "claim", asked, services.ledger.claim(&wants, &claim).await);
+    let claimed = known(&services, "claim", asked, services.ledger.claim(&wants, &claim, 0).await);
     Done::Input(match claimed {
         Some(results) => {
             for result in &results {
@@ -63,7 +63,7 @@ pub(crate) async fn swap(
     new: NewState,
 ) -> Done {
     let asked = Instant::now();
-    Done::Input(match known(&services, "swap", asked, services.ledger.swap(&key, &expected, &new).await) {
+    Done::Input(match known(&services, "swap", asked, services.ledger.swap(&key, &expected, &new, 0).await) {
         Some(result) => Input::Swapped { call, key, result },
         None => Input::SwapUnknown { call, key },
     })

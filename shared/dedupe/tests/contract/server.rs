@@ -53,14 +53,29 @@ impl RedisServer {
         }
     }
 
-    pub(crate) async fn command(&self, words: &[&str]) {
+    pub(crate) async fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let Self::Started { folder, .. } = self else { panic!("only of a server of our own") };
         let client = redis::Client::open(format!("redis+unix://{}", folder.path().join("redis.sock").display()));
         let mut connection =
             client.expect("an address").get_multiplexed_async_connection().await.expect("a connection");
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);
-        let _: redis::Value = command.query_async(&mut connection).await.expect("an answer");
+        command.query_async(&mut connection).await.expect("an answer")
+    }
+
+    /// A number of a section of `INFO`.
+    pub(crate) async fn info(&self, section: &str, name: &str) -> i64 {
+        let info: String = self.command(&["INFO", section]).await;
+        let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no number {name} in {info}"))
+    }
+
+    /// How long the server itself was busy with a command since `CONFIG RESETSTAT`.
+    pub(crate) async fn time_in(&self, command: &str) -> Duration {
+        let info: String = self.command(&["INFO", "commandstats"]).await;
+        let line = info.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:")));
+        let micros = line.and_then(|line| line.split("usec=").nth(1)?.split(',').next()?.parse().ok());
+        Duration::from_micros(micros.unwrap_or_else(|| panic!("no time of {command} in {info}")))
     }
 }
 
