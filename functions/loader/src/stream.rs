@@ -1,6 +1,6 @@
 //! One stream: which table takes a message, under which id, and what is done with it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use catalog::{Delivery, Probe, Stream};
 use event::{EventId, Outcome, Reason, Rejection};
@@ -29,6 +29,8 @@ pub(crate) struct StreamLoader {
     /// In the order of the stream's rules.
     tables: Vec<Arc<Table>>,
     dead_letters: Arc<DeadLetters>,
+    /// How long a delivery may wait.
+    hold: Duration,
 }
 
 /// An event on its way to a table.
@@ -55,6 +57,7 @@ impl StreamLoader {
             probe: Probe::new(&stream),
             tables: tables.collect(),
             dead_letters: Arc::clone(dead_letters),
+            hold: limits.hold,
             stream,
         }
     }
@@ -70,6 +73,7 @@ impl StreamLoader {
                 return self.dead_letters.write(DeadLetter { origin: Arc::new(origin), table: None, rejection }).await;
             }
         };
+        table.services.generations.whole(self.hold).await?;
         let open = table.open().await?;
         origin.event_id = Some(id.clone());
         let origin = Arc::new(origin);

@@ -11,10 +11,12 @@ const CONTENT_TYPE: &str = "application/json";
 /// One life of the ledger's data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {
-    /// Its number, from 1.
-    pub generation: u64,
+    /// From 1.
+    pub number: u64,
     /// The identity of the ledger for which it was raised.
     pub ledger: String,
+    /// Whether write streams may have been made under it.
+    pub is_open: bool,
 }
 
 /// What came of [`Registry::raise`].
@@ -34,19 +36,30 @@ impl Registry {
 
     /// Raises the generation by one, for the ledger of this identity, if it is still `from`.
     pub async fn raise(&self, from: Option<&Generation>, ledger: &str) -> Result<Raised, RegistryError> {
-        let next = Generation { generation: from.map_or(1, |from| from.generation + 1), ledger: ledger.to_owned() };
-        let json = serde_json::to_vec(&next)
+        let number = from.map_or(1, |from| from.number + 1);
+        let next = Generation { number, ledger: ledger.to_owned(), is_open: false };
+        Ok(if self.put(from, &next).await? { Raised::To(next) } else { Raised::ByAnother })
+    }
+
+    /// Opens a generation for use. One alone succeeds, and adopts the ledger; false for any other.
+    pub async fn open(&self, generation: &Generation) -> Result<bool, RegistryError> {
+        self.put(Some(generation), &Generation { is_open: true, ..generation.clone() }).await
+    }
+
+    /// Compare-and-set.
+    async fn put(&self, from: Option<&Generation>, next: &Generation) -> Result<bool, RegistryError> {
+        let json = serde_json::to_vec(next)
             .map_err(|error| RegistryError::Corrupt { name: NAME.to_owned(), detail: error.to_string() })?;
         let written = match (from, self.read().await?) {
             (None, None) => self.store.create(NAME, CONTENT_TYPE, json.into()).await,
             (Some(from), Some((found, version))) if found == *from => {
                 self.store.replace(NAME, CONTENT_TYPE, json.into(), version).await
             }
-            (None | Some(_), None | Some(_)) => return Ok(Raised::ByAnother),
+            (None | Some(_), None | Some(_)) => return Ok(false),
         };
         match written {
-            Ok(()) => Ok(Raised::To(next)),
-            Err(StoreError::Changed { .. } | StoreError::Exists { .. }) => Ok(Raised::ByAnother),
+            Ok(()) => Ok(true),
+            Err(StoreError::Changed { .. } | StoreError::Exists { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
