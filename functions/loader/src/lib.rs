@@ -15,6 +15,7 @@ mod push;
 mod row;
 mod stream;
 mod table;
+mod upsert;
 mod version;
 mod writer;
 
