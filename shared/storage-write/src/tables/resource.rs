@@ -279,6 +279,18 @@ mod tests {
     }
 
     #[test]
+    fn a_table_of_upserts_has_its_primary_key() {
+        let upsert = catalog::Upsert { key: vec!["stream".into(), "reason".into()], sequence: None };
+        let table = Table { delivery: Delivery::Upsert(upsert), ..catalog::dead_letters_table() };
+        let constraints = |table: &Table| {
+            let resource = TableResource::of_table("p", table, &table.schema);
+            serde_json::to_value(resource).expect("JSON")["tableConstraints"].take()
+        };
+        assert_eq!(constraints(&table), serde_json::json!({"primaryKey": {"columns": ["stream", "reason"]}}));
+        assert!(constraints(&catalog::dead_letters_table()).is_null());
+    }
+
+    #[test]
     fn what_cannot_be_written_is_named() {
         let json = r#"{"creationTime":"1","tableReference":{"projectId":"p","datasetId":"d","tableId":"t"},
             "schema":{"fields":[{"name":"r","type":"RANGE"}]}}"#;
