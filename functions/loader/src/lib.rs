@@ -20,6 +20,7 @@ mod recovery;
 mod row;
 mod stream;
 mod table;
+mod upsert;
 mod version;
 mod writer;
 

@@ -16,6 +16,7 @@ use crate::{
     loader::{Room, Services},
     row::{Content, Incoming, Origin},
     table::{Purpose, Table},
+    upsert,
     version::OpenTable,
     writer,
 };
@@ -36,6 +37,7 @@ pub(crate) struct StreamLoader {
 /// An event on its way to a table.
 struct Routed<'a> {
     table: &'a Arc<Table>,
+    delivery: &'a Delivery,
     id: EventId,
 }
 
@@ -66,7 +68,7 @@ impl StreamLoader {
     pub(crate) async fn load(&self, delivery: PushDelivery, room: Room) -> Result<Outcome, LoaderError> {
         let PushDelivery { message, delivery_attempt, .. } = delivery;
         let mut origin = Origin { stream: Arc::clone(&self.label), event_id: None, message, delivery_attempt };
-        let Routed { table, id } = match self.route(&origin) {
+        let Routed { table, delivery: promised, id } = match self.route(&origin) {
             Ok(routed) => routed,
             Err(rejection) => {
                 origin.event_id = origin.message.declared_event_id().and_then(Result::ok);
@@ -84,9 +86,10 @@ impl StreamLoader {
             origin: Arc::clone(&origin),
             room: Some(room),
         };
-        let answer = match self.stream.delivery {
+        let answer = match promised {
             Delivery::ExactlyOnce => open.offer(incoming).await,
             Delivery::AtLeastOnce => at_least_once::load(table, &open, incoming, self.stream.dedupe_window).await?,
+            Delivery::Upsert(upsert) => upsert::load(table, &open, incoming, upsert, &self.probe).await?,
         };
         if answer == Answer::Conflict {
             let rejection = Rejection::new(Reason::PayloadConflict, "the event_id was used before, with other content");
@@ -104,7 +107,7 @@ impl StreamLoader {
         let id = self.stream.message_event_id(message, &event, Some(table))?;
         let at = self.stream.tables.iter().position(|known| known.key == table.key);
         match at.and_then(|at| self.tables.get(at)) {
-            Some(table) => Ok(Routed { table, id }),
+            Some(loaded) => Ok(Routed { table: loaded, delivery: &table.delivery, id }),
             None => Err(Rejection::new(Reason::NoRoute, format!("the table {} is not loaded here", table.key))),
         }
     }
