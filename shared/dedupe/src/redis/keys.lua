@@ -12,13 +12,14 @@
 -- The index is one small string: the next page's number, then of each page its number, the window it serves and how many bits
 -- choose its hashes, how many entries were put there, when it takes no more, and when it expires, in milliseconds.
 
-local HASH_ENTRIES = 64 -- on average, when a page is full; a listpack may have 128, and the scatter is 8
+local HASH_ENTRIES = 32 -- on average, when a page is full; a listpack may have 128 at the least, and the scatter is 6
 local FIRST_BITS, MOST_BITS = 6, 24
+local call, char, floor = redis.call, string.char, math.floor
 
 local index, slot = KEYS[1], KEYS[1]:match('{.*}')
 local events = #KEYS - 2
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local t = call('TIME')
+local now = t[1] * 1000 + floor(t[2] / 1000)
 local clock = string.format('%013.0f', now)
 
 local pages, next_page = {}, 1
@@ -31,7 +32,7 @@ local function page_of(number, window, bits, count, ends, expires)
 end
 
 do
-  local text = redis.call('GET', index)
+  local text = call('GET', index)
   if text then
     next_page = tonumber(text:match('^%d+'))
     for a, b, c, d, e, f in text:gmatch('\n(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)') do
@@ -43,26 +44,34 @@ do
   end
 end
 
--- The event at a position: its hash's number, of which a page takes the last bits, and its field there.
+-- The event at a position: the number of which a page takes the last bits, and its field in the hash of this number.
 local function packed_name(at)
-  local key = KEYS[2 + at]:sub(-16)
-  local a, b, c = key:byte(1, 3)
-  return a * 65536 + b * 256 + c, key:sub(6, 15)
+  local key = KEYS[2 + at]
+  local start = #key - 16
+  local a, b, c = key:byte(start + 1, start + 3)
+  return a * 65536 + b * 256 + c, key:sub(start + 6, start + 15)
 end
 
-local function hash_of(page, number)
-  return page.prefix .. number % page.hashes
+-- The end of the name of a hash, in a page of so many.
+local function hash_of(number, hashes)
+  local n = number % hashes
+  return char(floor(n / 65536), floor(n / 256) % 256, n % 256)
 end
 
 -- What stands at each event's key, false where nothing does, and the hash it is in where it is packed.
 local function look()
-  local found, hashes = redis.call('MGET', unpack(KEYS, 3)), {}
+  local found, hashes = call('MGET', unpack(KEYS, 3)), {}
   for at = 1, events do
     if not found[at] then
       local number, field = packed_name(at)
+      local hashes_of, suffix
       for i = #pages, 1, -1 do
-        local hash = hash_of(pages[i], number)
-        local value = redis.call('HGET', hash, field)
+        local page = pages[i]
+        if page.hashes ~= hashes_of then
+          hashes_of, suffix = page.hashes, hash_of(number, page.hashes)
+        end
+        local hash = page.prefix .. suffix
+        local value = call('HGET', hash, field)
         if value then
           found[at] = #value == 8 and 'D' .. value or 'X' .. value:sub(1, 8)
           hashes[at] = hash
@@ -97,7 +106,7 @@ local function open_page(window)
       end
     end
   end
-  local ends = now + math.max(1, math.floor(window / 4))
+  local ends = now + math.max(1, floor(window / 4))
   page = page_of(next_page, window, bits, 0, ends, ends + window)
   next_page = next_page + 1
   pages[#pages + 1] = page
@@ -110,7 +119,7 @@ local function save_pages()
     lines[1 + i] = string.format('%.0f %.0f %.0f %.0f %.0f %.0f',
       page.number, page.window, page.bits, page.count, page.ends, page.expires)
   end
-  redis.call('SET', index, table.concat(lines, '\n'))
+  call('SET', index, table.concat(lines, '\n'))
 end
 
 -- Packs values ('D' or 'X' and 8 bytes) by their event's position, in place of what was found there. What is in the way is
@@ -123,7 +132,7 @@ local function pack(values, window, found, hashes)
       any = true
       if hashes[at] then
         local _, field = packed_name(at)
-        redis.call('HDEL', hashes[at], field)
+        call('HDEL', hashes[at], field)
       elseif found[at] then
         plain[#plain + 1] = KEYS[2 + at]
       end
@@ -133,7 +142,7 @@ local function pack(values, window, found, hashes)
     return
   end
   if #plain > 0 then
-    redis.call('DEL', unpack(plain))
+    call('DEL', unpack(plain))
   end
   local placed = {}
   for at = 1, events do
@@ -142,11 +151,11 @@ local function pack(values, window, found, hashes)
       placed[KEYS[2 + at]] = true
       local page = open_page(window)
       local number, field = packed_name(at)
-      local hash = hash_of(page, number)
-      redis.call('HSET', hash, field, value:sub(1, 1) == 'D' and value:sub(2) or value:sub(2) .. 'X')
+      local hash = page.prefix .. hash_of(number, page.hashes)
+      call('HSET', hash, field, value:sub(1, 1) == 'D' and value:sub(2) or value:sub(2) .. 'X')
       page.count = page.count + 1
-      if redis.call('HLEN', hash) == 1 then
-        redis.call('PEXPIREAT', hash, string.format('%.0f', page.expires))
+      if call('HLEN', hash) == 1 then
+        call('PEXPIREAT', hash, string.format('%.0f', page.expires))
       end
     end
   end

@@ -30,8 +30,7 @@ async fn a_settled_event_is_small() {
 
     let batches: Vec<Vec<(EventKey, PayloadHash)>> = (0..100).map(|_| rows()).collect();
     for (name, settles) in [("claims", false), ("settles", true)] {
-        let _: () = server.command(&["CONFIG", "RESETSTAT"]).await;
-        let started = Instant::now();
+        let (busy, started) = (server.processor_time().await, Instant::now());
         for rows in &batches {
             if settles {
                 ledger.settle(rows, &claim, WINDOW).await.expect("an answer");
@@ -42,11 +41,11 @@ async fn a_settled_event_is_small() {
             }
         }
         let elapsed = started.elapsed().as_secs_f64();
-        let server_time = server.time_in("evalsha").await;
+        let busy = server.processor_time().await - busy;
         let events = (batches.len() * BATCH) as f64;
         println!(
-            "{name}: {:.0}/s of the server's own time, {:.0}/s seen from one caller of this build",
-            events / server_time.as_secs_f64(),
+            "{name}: {:.0} a second of the server's processor, {:.0} a second seen from one caller of this build",
+            events / busy.as_secs_f64(),
             events / elapsed,
         );
     }

@@ -70,12 +70,12 @@ impl RedisServer {
         value.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no number {name} in {info}"))
     }
 
-    /// How long the server itself was busy with a command since `CONFIG RESETSTAT`.
-    pub(crate) async fn time_in(&self, command: &str) -> Duration {
-        let info: String = self.command(&["INFO", "commandstats"]).await;
-        let line = info.lines().find(|line| line.starts_with(&format!("cmdstat_{command}:")));
-        let micros = line.and_then(|line| line.split("usec=").nth(1)?.split(',').next()?.parse().ok());
-        Duration::from_micros(micros.unwrap_or_else(|| panic!("no time of {command} in {info}")))
+    /// The processor time that the server has used.
+    pub(crate) async fn processor_time(&self) -> Duration {
+        let info: String = self.command(&["INFO", "cpu"]).await;
+        let seconds = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        let (user, system): (Option<f64>, Option<f64>) = (seconds("used_cpu_user:"), seconds("used_cpu_sys:"));
+        Duration::from_secs_f64(user.zip(system).map_or_else(|| panic!("no times in {info}"), |(user, system)| user + system))
     }
 }
 
