@@ -51,6 +51,7 @@ impl World {
             endpoints: Endpoints {
                 project,
                 archive_bucket: "pipas-archive".into(),
+                registry_bucket: "pipas-registry".into(),
                 receiver: String::new(),
                 loader: String::new(),
                 compactor: String::new(),
@@ -188,6 +189,7 @@ impl World {
             ("PIPAS_BIGQUERY_STORAGE_ENDPOINT", endpoints.bigquery_storage.clone()),
             ("PIPAS_STORAGE_ENDPOINT", endpoints.storage.clone()),
             ("PIPAS_ARCHIVE_BUCKET", endpoints.archive_bucket.clone()),
+            ("PIPAS_REGISTRY_BUCKET", endpoints.registry_bucket.clone()),
             ("PIPAS_REDIS_URL", Self::redis_url()?),
             ("PIPAS_PUSH_AUTH", "none".to_owned()),
             ("PIPAS_COMPACTOR_IDLE_MS", "500".to_owned()),

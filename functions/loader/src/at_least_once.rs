@@ -28,9 +28,11 @@ pub(crate) async fn load(
 ) -> Result<Answer, LoaderError> {
     let services = &table.services;
     let Incoming { key, payload, content, origin, room: _room } = incoming;
-    match services.ledger.read(&[key]).await.map(|mut states| states.pop().flatten()) {
+    let known = services.ledger.read(&[key]).await;
+    services.ledger_health.saw(known.is_ok());
+    match known.map(|mut states| states.pop().flatten()) {
         Ok(Some(State::Done { payload: known } | State::Rejected { payload: known })) => {
-            return Ok(if known == payload { Answer::Duplicate } else { Answer::Conflict });
+            return Ok(if known.agrees(payload) { Answer::Duplicate } else { Answer::Conflict });
         }
         Ok(Some(State::Claimed { .. } | State::Rejecting { .. }) | None) => {}
         Err(error) => tracing::warn!(error = %chain(&error), "loading without the ledger"),

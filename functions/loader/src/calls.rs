@@ -9,11 +9,16 @@ use tokio::time::Instant;
 
 use crate::{
     loader::{Services, chain},
+    quota::UsedUp,
     writer::Done,
 };
 
 /// Makes a write stream and enters it under `generation`; it may be used only if the generation is still that one then.
 pub(crate) async fn create_stream(services: Arc<Services>, table: TableName, generation: u64) -> Done {
+    if let Err(UsedUp(quota)) = services.quota.stream(&services).await {
+        tracing::error!(%table, quota, "loaders use their whole share of the quota: no write stream is made");
+        return Done::Input(Input::CreateFailed);
+    }
     let created = match services.storage.create_write_stream(&table).await {
         Ok(name) => name,
         Err(error) => {

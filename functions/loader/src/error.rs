@@ -20,6 +20,12 @@ pub enum StartError {
     /// The client of the registry's bucket could not be made.
     #[error("the registry of write streams cannot be reached")]
     Registry(#[from] objects::StoreError),
+    /// The catalog wants a registry, and nothing says where it is.
+    #[error(
+        "PIPAS_REGISTRY_BUCKET is not set; expected the bucket of the registry of write streams \
+         (or `registry: none` in the catalog: then a failover of the ledger may write an event twice)"
+    )]
+    NoRegistry,
     /// The Storage Write client could not be made.
     #[error(transparent)]
     StorageWrite(#[from] storage_write::ConnectError),
@@ -44,7 +50,7 @@ pub(crate) enum LoaderError {
     UnknownStream { named: String, streams: Vec<String> },
     #[error("too many bytes wait for BigQuery")]
     Overloaded,
-    #[error("BigQuery's quota is exhausted")]
+    #[error("BigQuery's quota is exhausted, or the loaders' share of it")]
     Exhausted,
     #[error("the loader is stopping")]
     Stopping,

@@ -1,10 +1,14 @@
 //! `POST /janitor`: the trigger of Cloud Scheduler.
 //!
 //! Ends write streams that nobody appends to, long before BigQuery lets them expire; sees that the tables hold as many rows of
-//! each ended stream as was counted, which is the standing proof that nothing was lost or doubled; and forgets streams that
-//! no claim can name any more.
+//! each ended stream as was counted, which is the standing proof that nothing was lost or doubled; decides old claims; and
+//! forgets streams that no claim can name any more.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Json,
@@ -12,6 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use catalog::TableName;
+use dedupe::{Expected, NewState, PayloadHash};
 use event::Timestamp;
 use http::{HeaderMap, header};
 use registry::{Entry, Registry};
@@ -34,6 +39,8 @@ pub(crate) struct Janitor {
     services: Arc<Services>,
     registry: Registry,
     idle: Duration,
+    /// How long keys are kept at most.
+    window: Duration,
     keep: Duration,
 }
 
@@ -48,6 +55,8 @@ pub(crate) struct Report {
     verified: u64,
     /// Streams that were forgotten.
     removed: u64,
+    /// Old claims that were decided: their events are rows, or may be written again.
+    resolved: u64,
     /// Ended streams whose rows are not as many as was counted.
     mismatches: Vec<Mismatch>,
 }
@@ -78,7 +87,7 @@ pub(crate) async fn post(State(loader): State<Arc<Inner>>, headers: HeaderMap) -
 impl Janitor {
     pub(crate) fn new(services: Arc<Services>, registry: Registry, idle: Duration, tables: &[Claimed]) -> Self {
         let window = tables.iter().map(|table| table.window).max().unwrap_or_default();
-        Self { services, registry, idle, keep: window + KEEP }
+        Self { services, registry, idle, window, keep: window + KEEP }
     }
 
     async fn run(&self) -> Result<Report, RecoveryError> {
@@ -87,12 +96,16 @@ impl Janitor {
         for entry in self.registry.entries().await? {
             by_table.entry(entry.table.clone()).or_default().push(entry);
         }
+        let tables: HashMap<String, TableName> =
+            by_table.values().flatten().map(|entry| (entry.stream.clone(), entry.table.clone())).collect();
         for (table, entries) in by_table {
             for some in entries.chunks(STREAMS_A_QUERY) {
                 self.look_after(&table, some, &mut report).await?;
             }
         }
+        self.resolve(&tables, &mut report).await?;
         tracing::info!(
+            claims.resolved = report.resolved,
             streams.open = report.open,
             streams.fenced = report.fenced,
             streams.verified = report.verified,
@@ -137,6 +150,33 @@ impl Janitor {
                 }
                 Some(_) => {}
             }
+        }
+        Ok(())
+    }
+
+    /// Decides claims that nobody asks about any more, by the fence of their stream.
+    async fn resolve(&self, tables: &HashMap<String, TableName>, report: &mut Report) -> Result<(), RecoveryError> {
+        let (ledger, mut rows_of) = (&self.services.ledger, HashMap::new());
+        let generation = self.services.generations.whole(Duration::ZERO).await.unwrap_or_default();
+        for (key, claim) in ledger.undecided(self.idle).await? {
+            let stream = &*claim.write_stream;
+            let Some(table) = tables.get(stream) else { continue };
+            let rows = match rows_of.get(stream) {
+                Some(rows) => *rows,
+                None => {
+                    let rows = fence::finalize(&self.services, table, stream).await?;
+                    self.registry.fenced(table, stream, rows).await?;
+                    rows_of.insert(stream.to_owned(), rows);
+                    rows
+                }
+            };
+            if rows > claim.base_offset {
+                let done = NewState::Done { payload: PayloadHash::UNKNOWN, window: self.window };
+                ledger.swap(&key, &Expected::Claimed(claim), &done, generation).await?;
+            } else {
+                ledger.release(&[key], &claim).await?;
+            }
+            report.resolved += 1;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ mod ledger_health;
 mod loader;
 pub mod metrics;
 mod push;
+mod quota;
 mod recovery;
 mod row;
 mod stream;

@@ -25,6 +25,7 @@ use crate::{
     ledger_health::LedgerHealth,
     metrics::Metrics,
     push,
+    quota::Quota,
     recovery::{Claimed, Recovery},
     stream::StreamLoader,
 };
@@ -55,6 +56,7 @@ pub(crate) struct Services {
     /// Which write streams may receive rows; `None`: nobody keeps track.
     pub(crate) registry: Option<Registry>,
     pub(crate) generations: Generations,
+    pub(crate) quota: Quota,
     /// This incarnation: no other process, and no later start, claims under it.
     pub(crate) owner: Owner,
     pub(crate) metrics: Metrics,
@@ -74,9 +76,10 @@ impl Loader {
         };
         let metrics = Metrics::new()?;
         let ledger = ledger(&config.ledger).await?;
-        let registry = match &config.registry {
-            Some(store) => Some(Registry::new(ObjectStore::connect(store).await?)),
-            None => None,
+        let registry = match (catalog.registry, &config.registry) {
+            (catalog::Registry::Storage, Some(store)) => Some(Registry::new(ObjectStore::connect(store).await?)),
+            (catalog::Registry::Storage, None) => return Err(StartError::NoRegistry),
+            (catalog::Registry::None, _) => None,
         };
         let storage = ClientConfig::new(&config.project, config.storage_endpoint.clone());
         let services = Arc::new(Services {
@@ -87,6 +90,7 @@ impl Loader {
             ledger_health: LedgerHealth::default(),
             generations: Generations::new(registry.is_none().then_some(0)),
             registry,
+            quota: Quota::new(&catalog.quotas),
             owner: Owner::generate(),
             metrics: metrics.clone(),
         });

@@ -40,6 +40,9 @@ pub const RESTORED: &str = "pipas_loader_restored_total";
 pub const UNCLAIMED: &str = "pipas_loader_unclaimed_total";
 /// Write streams of which the table shows another number of rows than their fence said.
 pub const MISMATCHES: &str = "pipas_loader_stream_mismatches_total";
+/// Calls that were not made because the loaders' share of a quota is used up, by quota (`create_write_stream`,
+/// `connections`, `throughput`).
+pub const BRAKED: &str = "pipas_loader_braked_total";
 
 /// The loader's counters. Cheap to clone; every clone counts into the same.
 #[derive(Debug, Clone)]
@@ -61,6 +64,7 @@ pub(crate) struct Metrics {
     pub(crate) restored: IntCounter,
     pub(crate) unclaimed: IntCounterVec,
     pub(crate) mismatches: IntCounter,
+    pub(crate) braked: IntCounterVec,
     pub(crate) storage: storage_write::Metrics,
 }
 
@@ -102,6 +106,7 @@ impl Metrics {
             restored: put(&registry, IntCounter::new(RESTORED, "Events restored to the ledger")?)?,
             unclaimed: vec(&registry, UNCLAIMED, "Rows appended without a claim", &["stream"])?,
             mismatches: put(&registry, IntCounter::new(MISMATCHES, "Streams whose rows are not what was counted")?)?,
+            braked: vec(&registry, BRAKED, "Calls not made for a quota's sake", &["quota"])?,
             storage: storage_write::Metrics::new(&registry)?,
             registry,
         })

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use catalog::{Delivery, Probe, Stream};
+use catalog::{Delivery, OnLedgerLoss, Probe, Stream};
 use event::{EventId, Outcome, Reason, Rejection};
 use exactly_once::{Answer, Limits, PayloadHash};
 use futures::future::join_all;
@@ -20,6 +20,9 @@ use crate::{
     version::OpenTable,
     writer,
 };
+
+/// How long events that do without the ledger wait for it.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A stream and the writers of its tables.
 pub(crate) struct StreamLoader {
@@ -75,7 +78,11 @@ impl StreamLoader {
                 return self.dead_letters.write(DeadLetter { origin: Arc::new(origin), table: None, rejection }).await;
             }
         };
-        table.services.generations.whole(self.hold).await?;
+        let services = &table.services;
+        if services.quota.bytes(services, origin.message.size()).is_err() {
+            return Err(LoaderError::Exhausted);
+        }
+        let is_lost = self.is_lost(services, promised).await?;
         let open = table.open().await?;
         origin.event_id = Some(id.clone());
         let origin = Arc::new(origin);
@@ -87,6 +94,10 @@ impl StreamLoader {
             room: Some(room),
         };
         let answer = match promised {
+            Delivery::ExactlyOnce if is_lost => {
+                services.metrics.unclaimed.with_label_values(&[&self.stream.name]).inc();
+                at_least_once::load(table, &open, incoming, self.stream.dedupe_window).await?
+            }
             Delivery::ExactlyOnce => open.offer(incoming).await,
             Delivery::AtLeastOnce => at_least_once::load(table, &open, incoming, self.stream.dedupe_window).await?,
             Delivery::Upsert(upsert) => upsert::load(table, &open, incoming, upsert, &self.probe).await?,
@@ -109,6 +120,22 @@ impl StreamLoader {
         match at.and_then(|at| self.tables.get(at)) {
             Some(loaded) => Ok(Routed { table: loaded, delivery: &table.delivery, id }),
             None => Err(Rejection::new(Reason::NoRoute, format!("the table {} is not loaded here", table.key))),
+        }
+    }
+
+    /// Waits until claims can be made. True where they cannot, and the stream says that its events do without: they may
+    /// become two rows each, and each is counted.
+    async fn is_lost(&self, services: &Services, promised: &Delivery) -> Result<bool, LoaderError> {
+        if *promised != Delivery::ExactlyOnce {
+            return Ok(false);
+        }
+        let does_without = self.stream.on_ledger_loss == OnLedgerLoss::Append;
+        if does_without && services.ledger_health.is_lost() {
+            return Ok(true);
+        }
+        match services.generations.whole(if does_without { PATIENCE } else { self.hold }).await {
+            Err(_) if does_without && services.ledger_health.is_lost() => Ok(true),
+            whole => whole.map(|_| false),
         }
     }
 

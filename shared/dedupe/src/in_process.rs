@@ -35,12 +35,21 @@ struct Keys {
     identity: String,
     adopted: Option<Adopted>,
     beat: Option<Time>,
+    /// What was counted, and in which period.
+    counts: HashMap<String, (u128, u64)>,
 }
 
 impl InProcessLedger {
     /// An empty ledger that nothing outlives.
     pub fn new() -> Self {
-        let keys = Keys { map: HashMap::new(), writes: 0, identity: new_identity(), adopted: None, beat: None };
+        let keys = Keys {
+            map: HashMap::new(),
+            writes: 0,
+            identity: new_identity(),
+            adopted: None,
+            beat: None,
+            counts: HashMap::new(),
+        };
         Self {
             shared: Arc::new(Shared {
                 keys: Mutex::new(keys),
@@ -56,7 +65,7 @@ impl InProcessLedger {
     pub fn open(folder: &std::path::Path) -> Result<Self, LedgerError> {
         let crate::journal::Opened { journal, keys: map, identity, adopted, beat } =
             crate::journal::Journal::open(folder, now(), new_identity())?;
-        let keys = Mutex::new(Keys { map, writes: 0, identity, adopted, beat });
+        let keys = Mutex::new(Keys { map, writes: 0, identity, adopted, beat, counts: HashMap::new() });
         Ok(Self { shared: Arc::new(Shared { keys, journal: Some(journal) }) })
     }
 
@@ -236,6 +245,27 @@ impl Ledger for InProcessLedger {
             Ok(true)
         })
         .await
+    }
+
+    async fn undecided(&self, age: Duration) -> Result<Vec<(EventKey, Claim)>, LedgerError> {
+        let now = now();
+        let guard = self.shared.keys.lock();
+        let old = guard.map.iter().filter_map(|(key, stored)| match stored.state(now) {
+            State::Claimed { claim, age: found } if found >= age => Some((*key, claim)),
+            _ => None,
+        });
+        Ok(old.collect())
+    }
+
+    async fn count(&self, what: &str, period: Duration) -> Result<u64, LedgerError> {
+        let turn = crate::redis::turn(period);
+        let mut guard = self.shared.keys.lock();
+        let (last, count) = guard.counts.entry(what.to_owned()).or_default();
+        if std::mem::replace(last, turn) != turn {
+            *count = 0;
+        }
+        *count += 1;
+        Ok(*count)
     }
 
     async fn restore(&self, entries: &[(EventKey, Restored)], window: Duration) -> Result<(), LedgerError> {

@@ -64,6 +64,13 @@ pub trait Ledger: Send + Sync {
     /// its time. Each key at most once.
     async fn restore(&self, entries: &[(EventKey, Restored)], window: Duration) -> Result<(), LedgerError>;
 
+    /// The events that were claimed at least so long ago and are not decided: their owner may be dead, and their deliveries
+    /// may have stopped to come.
+    async fn undecided(&self, age: Duration) -> Result<Vec<(EventKey, Claim)>, LedgerError>;
+
+    /// Counts one more of `what`, and says how many that makes in the current `period` by all who share the ledger.
+    async fn count(&self, what: &str, period: Duration) -> Result<u64, LedgerError>;
+
     /// Notes that the ledger was written to now, so that a later [`Ledger::survey`] tells how far its data reaches. Refused
     /// ([`LedgerError::Epoch`]) by a server that was not adopted: there the last note says where the data was cut.
     async fn beat(&self) -> Result<(), LedgerError>;

@@ -1,8 +1,13 @@
 //! The ledger in Redis, or in anything that speaks as Redis 7 does.
 
+mod scan;
 mod scripts;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use exactly_once::{
     Claim, Claimed, EventKey, Expected, NewState, PayloadHash, Restored, Settled, State, Swapped, Time, Want,
@@ -233,6 +238,25 @@ impl Ledger for RedisLedger {
         Ok(())
     }
 
+    async fn undecided(&self, age: Duration) -> Result<Vec<(EventKey, Claim)>, LedgerError> {
+        scan::undecided(&mut self.connection.clone(), age).await
+    }
+
+    async fn count(&self, what: &str, period: Duration) -> Result<u64, LedgerError> {
+        let name = format!("count:{{0}}:{what}:{}", turn(period));
+        let (count,): (u64,) = redis::pipe()
+            .atomic()
+            .incr(&name, 1)
+            .cmd("PEXPIRE")
+            .arg(&name)
+            .arg(milliseconds(2 * period))
+            .ignore()
+            .query_async(&mut self.connection.clone())
+            .await
+            .map_err(ledger_error)?;
+        Ok(count)
+    }
+
     async fn beat(&self) -> Result<(), LedgerError> {
         let _: Vec<bool> = self.each_slot(&self.scripts.beat, &[]).await?;
         Ok(())
@@ -273,6 +297,12 @@ fn state(value: Option<&[u8]>, now: Time) -> Result<Option<State>, LedgerError> 
 fn time(digits: &[u8]) -> Option<Time> {
     let millis = std::str::from_utf8(digits).ok()?.parse().ok()?;
     Some(Time::new(Duration::from_millis(millis)))
+}
+
+/// The number of the current period, by this machine's clock.
+pub(crate) fn turn(period: Duration) -> u128 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.as_millis() / period.as_millis().max(1)
 }
 
 /// Redis takes no expiry of zero.

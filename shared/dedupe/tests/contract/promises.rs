@@ -8,6 +8,8 @@ use event::{Reason, Rejection};
 const WINDOW: Duration = Duration::from_secs(3_600);
 const PAYLOAD: PayloadHash = PayloadHash::from_bits(0x0102_0304_0506_0708);
 
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
 pub(crate) async fn all(ledger: Arc<dyn Ledger>) {
     let ledger = &*ledger;
     ledger.ping().await.expect("an answer");
@@ -24,6 +26,8 @@ pub(crate) async fn all(ledger: Arc<dyn Ledger>) {
     undecided_keys_are_not_forgotten(ledger).await;
     one_of_many_wins(ledger).await;
     large_batches_keep_their_order(ledger).await;
+    old_claims_are_listed(ledger).await;
+    counts_are_shared(ledger).await;
     empty_batches_are_nothing(ledger).await;
 }
 
@@ -237,6 +241,26 @@ async fn large_batches_keep_their_order(ledger: &dyn Ledger) {
     for (at, state) in ledger.read(&keys).await.expect("an answer").into_iter().enumerate() {
         assert_eq!(state, Some(State::Done { payload: PayloadHash::from_bits(at as u64) }));
     }
+}
+
+async fn old_claims_are_listed(ledger: &dyn Ledger) {
+    let (old, settled, claim) = (key(), key(), claim("listed", 7));
+    won(ledger, old, &claim).await;
+    won(ledger, settled, &claim).await;
+    ledger.settle(&[(settled, PayloadHash::of(b"x"))], &claim, HOUR).await.expect("settled");
+    let listed = ledger.undecided(Duration::ZERO).await.expect("a list");
+    assert!(listed.contains(&(old, claim.clone())));
+    assert!(!listed.iter().any(|(key, _)| *key == settled));
+    assert!(!ledger.undecided(HOUR).await.expect("a list").iter().any(|(key, _)| *key == old));
+    ledger.release(&[old], &claim).await.expect("released");
+}
+
+async fn counts_are_shared(ledger: &dyn Ledger) {
+    let what = key().to_string();
+    for expected in 1..=3 {
+        assert_eq!(ledger.count(&what, Duration::from_secs(1_000_000_000)).await.expect("a count"), expected);
+    }
+    assert_eq!(ledger.count(&format!("{what}-other"), HOUR).await.expect("a count"), 1);
 }
 
 async fn empty_batches_are_nothing(ledger: &dyn Ledger) {

@@ -75,7 +75,9 @@ impl RedisServer {
         let info: String = self.command(&["INFO", "cpu"]).await;
         let seconds = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
         let (user, system): (Option<f64>, Option<f64>) = (seconds("used_cpu_user:"), seconds("used_cpu_sys:"));
-        Duration::from_secs_f64(user.zip(system).map_or_else(|| panic!("no times in {info}"), |(user, system)| user + system))
+        Duration::from_secs_f64(
+            user.zip(system).map_or_else(|| panic!("no times in {info}"), |(user, system)| user + system),
+        )
     }
 }
 
