@@ -68,7 +68,7 @@ impl World {
 
     /// What a query shows of `c`.
     async fn states(&self) -> Vec<String> {
-        let sql = "SELECT CONCAT(IFNULL(region, '-'), id, state) FROM d.c ORDER BY 1";
+        let sql = "SELECT CONCAT(IFNULL(region, '-'), CAST(id AS STRING), state) FROM d.c ORDER BY 1";
         let body = json!({"query": sql, "useLegacySql": false});
         let answer = self.call("POST", "/queries", Some(body)).await.expect(200);
         let rows = answer["rows"].as_array().cloned().unwrap_or_default();
