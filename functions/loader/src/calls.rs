@@ -81,6 +81,10 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Finalizes the stream: afterwards no append succeeds, and its row count decides every claim that names it.
 pub(crate) async fn fence(services: Arc<Services>, table: Fenced, stream: Arc<str>, own: bool) -> Done {
+    #[cfg(feature = "unfenced")]
+    if services.unfenced {
+        return Done::Input(Input::Fenced { stream, rows: 0 });
+    }
     let Fenced { name: table, stream_column } = table;
     let name = WriteStreamName::of(&services.project, &table, &stream);
     let owner = if own { "own" } else { "other" };

@@ -25,6 +25,9 @@ pub struct Config {
     pub buffer_bytes: usize,
     /// The sizes and times of the protocol. The window is each stream's own.
     pub limits: Limits,
+    /// Take over claims without finalizing the write stream they name, which loses and doubles rows.
+    #[cfg(feature = "unfenced")]
+    pub unfenced: bool,
 }
 
 /// Where claims are kept.
@@ -78,7 +81,18 @@ impl Config {
         let limits = limits(&mut read);
         read.finish()?;
         let project = project.unwrap_or_default();
-        Ok(Self { catalog, project, bigquery_endpoint, storage_endpoint, ledger, auth, buffer_bytes, limits })
+        Ok(Self {
+            catalog,
+            project,
+            bigquery_endpoint,
+            storage_endpoint,
+            ledger,
+            auth,
+            buffer_bytes,
+            limits,
+            #[cfg(feature = "unfenced")]
+            unfenced: false,
+        })
     }
 }
 

@@ -43,6 +43,8 @@ pub(crate) struct Services {
     /// This incarnation: no other process, and no later start, claims under it.
     pub(crate) owner: Owner,
     pub(crate) metrics: Metrics,
+    #[cfg(feature = "unfenced")]
+    pub(crate) unfenced: bool,
 }
 
 impl Loader {
@@ -67,6 +69,8 @@ impl Loader {
             ledger: Arc::clone(&ledger),
             owner: Owner::generate(),
             metrics: metrics.clone(),
+            #[cfg(feature = "unfenced")]
+            unfenced: config.unfenced,
         });
         let stop = CancellationToken::new();
         let dead_letters = Arc::new(DeadLetters::new(&services, &config.limits));

@@ -28,6 +28,8 @@ fn config() -> Config {
         auth: None,
         buffer_bytes: 1 << 20,
         limits: Limits::default(),
+        #[cfg(feature = "unfenced")]
+        unfenced: false,
     }
 }
 

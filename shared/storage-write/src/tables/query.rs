@@ -65,20 +65,32 @@ struct Cell {
 impl Tables {
     /// Runs `sql` (GoogleSQL) and reads every page of its answer.
     pub async fn query(&self, sql: &str) -> Result<QueryRows, TablesError> {
+        let mut rows = Vec::new();
+        let fields = self.query_each(sql, |row| rows.push(row)).await?;
+        Ok(QueryRows { fields, rows })
+    }
+
+    /// Runs `sql` (GoogleSQL) and hands its rows to `take`, a page at a time, so that an answer may be larger than memory.
+    /// Returns the columns. After an error `take` has had some of the rows.
+    pub async fn query_each(
+        &self,
+        sql: &str,
+        mut take: impl FnMut(Vec<serde_json::Value>),
+    ) -> Result<Vec<serde_json::Value>, TablesError> {
         let deadline = Instant::now() + QUERY_TIMEOUT;
         let request = QueryRequest { query: sql, use_legacy_sql: false };
         let mut page: QueryResponse = self.call(Method::POST, "/queries", Some(&request)).await?;
         let job = page.job_reference.take();
-        let mut answer = QueryRows::default();
+        let mut fields = Vec::new();
         loop {
             let is_complete = page.job_complete;
             let token = page.page_token.take();
             if let Some(schema) = page.schema.take() {
-                answer.fields = schema.fields;
+                fields = schema.fields;
             }
-            answer.rows.extend(page.rows.drain(..).map(|row| row.f.into_iter().map(|cell| cell.v).collect()));
-            let (Some(job), true) = (&job, token.is_some() || !is_complete) else { return Ok(answer) };
-            if Instant::now() >= deadline {
+            page.rows.drain(..).for_each(|row| take(row.f.into_iter().map(|cell| cell.v).collect()));
+            let (Some(job), true) = (&job, token.is_some() || !is_complete) else { return Ok(fields) };
+            if !is_complete && Instant::now() >= deadline {
                 return Err(TablesError::QueryTimeout(QUERY_TIMEOUT));
             }
             // BigQuery itself waits up to ten seconds for a job before it answers.
