@@ -1,5 +1,6 @@
 //! A [`World`] for the system tests: the local cloud in this process, and the functions as the real binaries beside it.
 
+pub mod chaos;
 mod process;
 mod python;
 mod world;

@@ -25,8 +25,10 @@ pub struct Process {
 impl Process {
     /// The binary `name`, which `scripts/test` built before the tests.
     pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
-        let test = std::env::current_exe()?;
-        let folder = test.ancestors().nth(2).context("the test's folder")?;
+        let us = std::env::current_exe()?;
+        let folder = us.parent().context("our own folder")?;
+        // Tests lie a folder below the binaries.
+        let folder = if folder.ends_with("deps") { folder.parent().context("the binaries' folder")? } else { folder };
         let binary = folder.join(name);
         if !binary.exists() {
             bail!("{} is not built: run `cargo build --workspace --bins`, or scripts/test", binary.display());

@@ -30,6 +30,9 @@ pub struct Config {
     pub buffer_bytes: usize,
     /// The sizes and times of the protocol. The window is each stream's own.
     pub limits: Limits,
+    /// Take over claims without finalizing the write stream they name, which loses and doubles rows.
+    #[cfg(feature = "unfenced")]
+    pub unfenced: bool,
 }
 
 /// Where claims are kept.
@@ -98,6 +101,8 @@ impl Config {
             auth,
             buffer_bytes,
             limits,
+            #[cfg(feature = "unfenced")]
+            unfenced: false,
         })
     }
 }

@@ -24,6 +24,10 @@ pub(crate) enum FenceError {
 
 /// Fences the stream for the writer of its table. What the registry knows of another's stream is believed.
 pub(crate) async fn fence(services: Arc<Services>, table: TableName, stream: Arc<str>, own: bool) -> Done {
+    #[cfg(feature = "unfenced")]
+    if services.unfenced {
+        return Done::Input(Input::Fenced { stream, rows: 0 });
+    }
     let owner = if own { "own" } else { "other" };
     let fenced = match recorded(&services, &table, &stream, own).await {
         Some(rows) => Ok(rows),

@@ -60,6 +60,8 @@ pub(crate) struct Services {
     /// This incarnation: no other process, and no later start, claims under it.
     pub(crate) owner: Owner,
     pub(crate) metrics: Metrics,
+    #[cfg(feature = "unfenced")]
+    pub(crate) unfenced: bool,
 }
 
 impl Loader {
@@ -93,6 +95,8 @@ impl Loader {
             quota: Quota::new(&catalog.quotas),
             owner: Owner::generate(),
             metrics: metrics.clone(),
+            #[cfg(feature = "unfenced")]
+            unfenced: config.unfenced,
         });
         let stop = CancellationToken::new();
         let claimed = claimed(&catalog);

@@ -31,6 +31,8 @@ fn config() -> Config {
         auth: None,
         buffer_bytes: 1 << 20,
         limits: Limits { hold: Duration::from_millis(100), ..Limits::default() },
+        #[cfg(feature = "unfenced")]
+        unfenced: false,
     }
 }
 

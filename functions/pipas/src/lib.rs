@@ -2,16 +2,20 @@
 //! the running instance through its data directory.
 
 mod account;
+pub mod audit;
 mod cell;
+mod check;
 mod cli;
 mod conversations;
 mod counters;
 mod demo;
 mod instance;
 mod post;
+mod probe;
 mod provision;
 mod query;
 mod send;
+mod span;
 mod status;
 mod up;
 mod warehouse;

@@ -129,6 +129,17 @@ impl Tables {
         self.create(&path, &TableResource::of_view(&self.project, view)).await
     }
 
+    /// Drops a table. One that is not there is dropped already.
+    pub async fn drop_table(&self, table: &TableName) -> Result<(), TablesError> {
+        let path = format!("/datasets/{}/tables/{}", encoded(&table.dataset), encoded(&table.table));
+        let url = format!("{}/projects/{}{path}", self.base, encoded(&self.project));
+        let response = self.http.delete(url).headers(self.headers().await?).send().await?;
+        match response.status() {
+            status if status.is_success() || status == StatusCode::NOT_FOUND => Ok(()),
+            status => Err(refused(status, &response.bytes().await?)),
+        }
+    }
+
     async fn create_with(&self, table: &Table, schema: TableSchema) -> Result<(), TablesError> {
         let path = format!("/datasets/{}/tables", encoded(&table.name.dataset));
         self.create(&path, &TableResource::of_table(&self.project, table, &schema)).await

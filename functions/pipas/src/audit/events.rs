@@ -1,0 +1,264 @@
+//! What is known of each event of a stream, small enough for tens of millions of them: some 40 bytes an event.
+
+use std::collections::{HashMap, HashSet};
+
+use event::Timestamp;
+
+use super::{
+    identity::{Archived, Key},
+    interval::Interval,
+    report::Report,
+    rows::{Letter, Row},
+};
+
+/// The events that were seen, in the archive, as rows, and as dead letters.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    known: HashMap<Key, Event>,
+    /// Further contents under a key that has one.
+    contents: HashSet<(Key, u32)>,
+    /// The messages of copies beyond an event's first, to tell a copy from a message that was archived twice.
+    messages: HashSet<u64>,
+    sum: Sum,
+    doubled_ids: Vec<String>,
+}
+
+/// An archived event.
+#[derive(Debug, Default)]
+struct Event {
+    /// The first content.
+    content: u32,
+    /// The first message, cut short.
+    message: u32,
+    /// How many contents were seen.
+    contents: u8,
+    /// How many of them ended as a row or a dead letter.
+    ended: u8,
+    has_row: bool,
+    /// It was published so lately that it may be in flight.
+    is_late: bool,
+}
+
+#[derive(Debug, Default)]
+struct Sum {
+    records: u64,
+    archived_again: u64,
+    duplicates: u64,
+    written: u64,
+    dead_lettered: u64,
+    repeated: u64,
+    doubled: u64,
+    not_archived: u64,
+}
+
+impl Events {
+    /// Takes a message of the archive. One that was published at `since` or later may be in flight.
+    pub(super) fn archived(&mut self, event: &Archived, since: Timestamp) {
+        self.sum.records += 1;
+        let message = event.message as u32;
+        let known = self.known.entry(event.key).or_default();
+        known.is_late |= event.published >= since;
+        if known.contents == 0 {
+            *known = Event { content: event.content, message, contents: 1, is_late: known.is_late, ..Event::default() };
+            return;
+        }
+        if known.message == message || !self.messages.insert(event.message) {
+            self.sum.archived_again += 1;
+            return;
+        }
+        if known.content != event.content && self.contents.insert((event.key, event.content)) {
+            known.contents = known.contents.saturating_add(1);
+        } else {
+            self.sum.duplicates += 1;
+        }
+    }
+
+    /// Every archived event has ended.
+    pub(super) fn nothing_is_in_flight(&mut self) {
+        self.known.values_mut().for_each(|event| event.is_late = false);
+    }
+
+    /// Takes the rows of one event; keeps up to `list` names of doubled events.
+    pub(super) fn row(&mut self, row: &Row<'_>, list: usize) {
+        let is_of_interest = match self.known.get_mut(&row.key) {
+            Some(event) => {
+                self.sum.written += u64::from(!event.has_row);
+                event.has_row = true;
+                event.ended = event.ended.saturating_add(1);
+                true
+            }
+            None => {
+                self.sum.not_archived += u64::from(row.is_inside);
+                row.is_inside
+            }
+        };
+        if row.count > 1 && is_of_interest {
+            if row.may_repeat {
+                self.sum.repeated += row.count - 1;
+            } else {
+                self.doubled(list, || format!("{} ({} rows)", row.name(), row.count));
+            }
+        }
+    }
+
+    /// Takes the dead letters of one event, after its rows.
+    pub(super) fn letter(&mut self, letter: &Letter<'_>, list: usize) {
+        let (is_of_interest, has_row) = match self.known.get_mut(&letter.key) {
+            Some(event) => {
+                let left = event.contents.saturating_sub(event.ended);
+                let ended = u8::try_from(letter.distinct).unwrap_or(u8::MAX).min(left);
+                event.ended += ended;
+                self.sum.dead_lettered += u64::from(ended);
+                (true, event.has_row)
+            }
+            None => {
+                self.sum.not_archived += if letter.is_inside { letter.distinct } else { 0 };
+                (letter.is_inside, false)
+            }
+        };
+        if is_of_interest && letter.count > letter.distinct {
+            self.doubled(list, || format!("{} ({} dead letters)", letter.name(), letter.count));
+        } else if has_row && !letter.is_conflict {
+            self.doubled(list, || format!("{} (a row and a dead letter)", letter.name()));
+        }
+    }
+
+    fn doubled(&mut self, list: usize, name: impl FnOnce() -> String) {
+        self.sum.doubled += 1;
+        if self.doubled_ids.len() < list {
+            self.doubled_ids.push(name());
+        }
+    }
+
+    /// The account, when all was taken. Names of missing events are not in it.
+    pub(super) fn close(&self, stream: &str, interval: &Interval) -> Report {
+        let (mut received, mut in_flight, mut missing) = (0, 0, 0);
+        for event in self.known.values() {
+            let left = u64::from(event.contents.saturating_sub(event.ended));
+            received += u64::from(event.contents);
+            *(if event.is_late { &mut in_flight } else { &mut missing }) += left;
+        }
+        let sum = &self.sum;
+        Report {
+            stream: stream.to_owned(),
+            interval: *interval,
+            archived: sum.records,
+            archived_again: sum.archived_again,
+            received,
+            written: sum.written,
+            dead_lettered: sum.dead_lettered,
+            in_flight,
+            duplicates_refused: sum.duplicates,
+            repeated: sum.repeated,
+            not_archived: sum.not_archived,
+            missing,
+            doubled: sum.doubled,
+            missing_ids: Vec::new(),
+            doubled_ids: self.doubled_ids.clone(),
+        }
+    }
+
+    /// Up to `list` missing events, each by a content of its own.
+    pub(super) fn missing(&self, list: usize) -> HashSet<(Key, u32)> {
+        let missing = self.known.iter().filter(|(_, event)| !event.is_late && event.ended < event.contents);
+        missing.take(list).map(|(key, event)| (*key, event.content)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::identity::Identify, *};
+
+    const DECLARED: &str = "
+streams:
+  s:
+    description: test
+    event_id: /id
+    tables:
+      t: { table: d.t, schema: t.json }
+";
+
+    fn stream() -> catalog::Stream {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("pipas.yaml"), DECLARED).expect("written");
+        std::fs::write(folder.path().join("t.json"), r#"[{"name":"id","type":"STRING"}]"#).expect("written");
+        let mut catalog = catalog::Catalog::load(&folder.path().join("pipas.yaml")).expect("a catalog");
+        catalog.streams.remove("s").expect("the stream")
+    }
+
+    fn message(id: u32, data: &str) -> event::Message {
+        event::Message {
+            message_id: id.to_string(),
+            publish_time: Timestamp::UNIX_EPOCH,
+            ordering_key: String::new(),
+            attributes: Default::default(),
+            data: data.to_owned().into(),
+        }
+    }
+
+    fn archive(messages: &[(u32, &str)]) -> Events {
+        let stream = stream();
+        let identify = Identify::new(&stream);
+        let mut events = Events::default();
+        for (id, data) in messages {
+            events.archived(
+                &identify.message(&message(*id, data)),
+                Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(1),
+            );
+        }
+        events
+    }
+
+    fn row(events: &mut Events, id: &str, count: u64) {
+        events.row(&Row::new("d.t", id, count, true, false), 10);
+    }
+
+    fn close(events: &Events) -> Report {
+        events.close("s", &Interval::default())
+    }
+
+    #[test]
+    fn copies_are_duplicates_and_other_contents_are_events() {
+        let a = r#"{"id":"a"}"#;
+        let mut events = archive(&[(1, a), (2, a), (2, a), (1, a), (3, r#"{"id":"a","x":1}"#), (4, r#"{"id":"b"}"#)]);
+        row(&mut events, "a", 1);
+        row(&mut events, "b", 1);
+        let report = close(&events);
+        assert_eq!((report.received, report.written, report.missing, report.doubled), (3, 2, 1, 0));
+        assert_eq!((report.duplicates_refused, report.archived_again), (1, 2));
+        events.letter(&Letter::new(Some("d.t"), "a", true, (1, 1), true), 10);
+        let report = close(&events);
+        assert_eq!((report.dead_lettered, report.missing, report.doubled), (1, 0, 0), "a conflict has its dead letter");
+        assert!(report.is_closed());
+    }
+
+    #[test]
+    fn what_has_two_ends_is_doubled() {
+        let mut events = archive(&[(1, r#"{"id":"a"}"#), (2, r#"{"id":"b"}"#), (3, r#"{"id":"c"}"#)]);
+        row(&mut events, "a", 2);
+        row(&mut events, "b", 1);
+        events.letter(&Letter::new(Some("d.t"), "b", false, (1, 1), true), 10);
+        events.letter(&Letter::new(Some("d.t"), "c", false, (2, 1), true), 10);
+        let report = close(&events);
+        assert_eq!((report.missing, report.doubled), (0, 3), "{:?}", report.doubled_ids);
+    }
+
+    #[test]
+    fn what_names_nothing_is_found_by_its_message() {
+        let mut events = archive(&[(7, "[1]"), (8, r#"{"id":"z"}"#)]);
+        assert_eq!(close(&events).missing, 2);
+        events.letter(&Letter::of_message("7", 1), 10);
+        row(&mut events, "z", 1);
+        row(&mut events, "later", 1);
+        let report = close(&events);
+        assert_eq!((report.missing, report.not_archived, report.doubled), (0, 1, 0));
+    }
+
+    #[test]
+    fn repeated_rows_are_a_fault_only_where_once_was_promised() {
+        let mut events = archive(&[(1, r#"{"id":"a"}"#)]);
+        events.row(&Row::new("d.t", "a", 3, true, true), 10);
+        let report = close(&events);
+        assert_eq!((report.repeated, report.doubled), (2, 0));
+    }
+}

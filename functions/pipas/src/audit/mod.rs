@@ -1,0 +1,151 @@
+//! `pipas audit`: the closed account of a stream, from the archive, the tables and the dead letters alone.
+
+mod archived;
+mod events;
+mod identity;
+mod interval;
+mod report;
+mod rows;
+mod source;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::Context;
+use catalog::{Catalog, Stream};
+use clap::Args;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::{cli::Global, instance::Endpoints, span::Span};
+use events::Events;
+use identity::Identify;
+pub use interval::Interval;
+pub use report::Report;
+pub use source::Source;
+
+/// How long `--wait` waits between two looks.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Compare the archive, the tables and the dead letters of a stream, by event id
+///
+/// Reads BigQuery and the archive alone. Every event of the archive must be one row or one dead letter: `missing` has
+/// neither, `doubled` has more than one. The exit code is 1 when either is not 0.
+///
+/// An event is a table and an event id; other content under a used id counts as an event of its own, and its end is a dead
+/// letter (payload_conflict). A row or dead letter whose event is not in the archive yet is no fault, and neither is an
+/// event that may still be in flight: both have lines of their own. An event that is published again after the stream's
+/// dedupe_window is a new one by the stream's promise, and shows here as doubled.
+///
+/// Tables with delivery at_least_once: an event must have at least one row; further rows are counted as repeated, and are
+/// no fault, as the view <table>_unique hides them.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct AuditArgs {
+    /// The stream
+    #[arg(long, value_name = "STREAM")]
+    stream: String,
+    /// The first publish time that is looked at, e.g. 2024-02-01 or 2024-02-01T10:00:00Z (UTC)
+    #[arg(long, value_name = "TIME", value_parser = interval::time)]
+    from: Option<Timestamp>,
+    /// The publish time at which the look ends: events published at it are not looked at
+    #[arg(long, value_name = "TIME", value_parser = interval::time)]
+    to: Option<Timestamp>,
+    /// The catalog
+    #[arg(long, env = "PIPAS_CATALOG", default_value = "pipas.yaml", value_name = "FILE")]
+    catalog: PathBuf,
+    /// A Google Cloud project, with your default credentials; without it: the running local instance
+    #[arg(long, value_name = "PROJECT", requires = "bucket")]
+    project: Option<String>,
+    /// The bucket of that project's archive
+    #[arg(long, value_name = "BUCKET", requires = "project")]
+    bucket: Option<String>,
+    /// An event without a row that was published so short a time ago is in flight, not missing
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    in_flight: Span,
+    /// Look again for so long, until nothing is in flight, missing, or not archived
+    #[arg(long, value_name = "TIME", default_value = "0s")]
+    wait: Span,
+    /// How many missing and doubled event ids are listed
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    list: usize,
+}
+
+/// What an audit looks at.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    /// The publish times.
+    pub interval: Interval,
+    /// An event without a row that was published so short a time ago is in flight, not missing.
+    pub in_flight: Duration,
+    /// How many missing and doubled ids are listed.
+    pub list: usize,
+}
+
+pub(crate) async fn command(global: &Global, args: AuditArgs) -> anyhow::Result<ExitCode> {
+    let catalog = Catalog::load(&args.catalog)?;
+    let stream = catalog.streams.get(&args.stream).with_context(|| {
+        let known = catalog.streams.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        format!("{} has no stream {}; it has {known}", args.catalog.display(), args.stream)
+    })?;
+    let source = match (args.project, args.bucket) {
+        (Some(project), Some(bucket)) => Source::google(project, bucket),
+        _ => Source::of(&Endpoints::find(&global.data_dir)?),
+    };
+    let interval = Interval::new(args.from, args.to)?;
+    let scope = Scope { interval, in_flight: args.in_flight.0, list: args.list };
+    let deadline = Instant::now() + args.wait.0;
+    let report = loop {
+        let report = audit(&source, stream, &scope).await?;
+        if report.is_settled() || Instant::now() >= deadline {
+            break report;
+        }
+        tokio::time::sleep(AGAIN).await;
+    };
+    if global.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        println!("{report}");
+    }
+    Ok(if report.is_closed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The account of `stream`, once.
+///
+/// The archive is read first: whatever is in it and not in flight must have ended by the time the tables are read.
+pub async fn audit(source: &Source, stream: &Stream, scope: &Scope) -> anyhow::Result<Report> {
+    let identify = Identify::new(stream);
+    let store = source.archive().await?;
+    let tables = source.tables().await?;
+    let since = Timestamp::now() - jiff::SignedDuration::try_from(scope.in_flight)?;
+    let objects = archived::list(&store, &stream.name, &scope.interval).await.context("listing the archive")?;
+    let mut events = Events::default();
+    archived::each(&store, &objects, &scope.interval, |message| events.archived(&identify.message(message), since))
+        .await
+        .context("reading the archive")?;
+    // An empty backlog, seen after the archive, says more than any time: everything archived has ended.
+    if source.backlog(&stream.loader_subscription()).await? == Some(0) {
+        events.nothing_is_in_flight();
+    }
+    for table in &stream.tables {
+        rows::of_table(&tables, stream, table, &scope.interval, |row| events.row(row, scope.list))
+            .await
+            .with_context(|| format!("reading {}", table.name))?;
+    }
+    rows::of_dead_letters(&tables, stream, &scope.interval, |letter| events.letter(letter, scope.list))
+        .await
+        .context("reading the dead letters")?;
+    let mut report = events.close(&stream.name, &scope.interval);
+    if report.missing > 0 && scope.list > 0 {
+        // The account keeps hashes of ids, so what is missing is looked up once more by name.
+        let mut wanted = events.missing(scope.list);
+        archived::each(&store, &objects, &scope.interval, |message| {
+            let event = identify.message(message);
+            if wanted.remove(&(event.key, event.content)) {
+                report.missing_ids.push(event.name());
+            }
+        })
+        .await
+        .context("reading the archive")?;
+    }
+    Ok(report)
+}

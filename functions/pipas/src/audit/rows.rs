@@ -1,0 +1,148 @@
+//! What BigQuery has: each event's rows, and each event's dead letters.
+
+use anyhow::Context;
+use catalog::{Delivery, Stream, Table, dead_letters_table};
+use serde_json::Value;
+use storage_write::Tables;
+
+use super::{
+    identity::{self, Key, event_key, message_key},
+    interval::Interval,
+};
+
+/// The rows of one event.
+#[derive(Debug)]
+pub(super) struct Row<'a> {
+    pub(super) key: Key,
+    pub(super) count: u64,
+    /// Whether one of them was published in the interval.
+    pub(super) is_inside: bool,
+    /// Whether the table's delivery allows more than one.
+    pub(super) may_repeat: bool,
+    table: &'a str,
+    id: &'a str,
+}
+
+/// The dead letters of one event.
+#[derive(Debug)]
+pub(super) struct Letter<'a> {
+    pub(super) key: Key,
+    pub(super) count: u64,
+    /// By their ids, which are the same for the same content.
+    pub(super) distinct: u64,
+    /// They say that the event's id was used before for something else.
+    pub(super) is_conflict: bool,
+    /// Whether one of them was published in the interval.
+    pub(super) is_inside: bool,
+    table: Option<&'a str>,
+    id: &'a str,
+}
+
+impl<'a> Row<'a> {
+    pub(super) fn new(table: &'a str, id: &'a str, count: u64, is_inside: bool, may_repeat: bool) -> Self {
+        Self { key: event_key(Some(table), id), count, is_inside, may_repeat, table, id }
+    }
+
+    pub(super) fn name(&self) -> String {
+        identity::name(Some(self.table), self.id)
+    }
+}
+
+impl<'a> Letter<'a> {
+    pub(super) fn new(
+        table: Option<&'a str>,
+        id: &'a str,
+        is_conflict: bool,
+        (count, distinct): (u64, u64),
+        is_inside: bool,
+    ) -> Self {
+        Self { key: event_key(table, id), count, distinct, is_conflict, is_inside, table, id }
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_message(id: &'a str, count: u64) -> Self {
+        let new = Self::new(None, id, false, (count, count), true);
+        Self { key: message_key(id), ..new }
+    }
+
+    pub(super) fn name(&self) -> String {
+        identity::name(self.table, self.id)
+    }
+}
+
+/// Hands every event of `table` that was published in `interval`, or within the stream's window of it, to `take`.
+pub(super) async fn of_table(
+    tables: &Tables,
+    stream: &Stream,
+    table: &Table,
+    interval: &Interval,
+    mut take: impl FnMut(&Row<'_>),
+) -> anyhow::Result<()> {
+    let may_repeat = match stream.delivery {
+        Delivery::ExactlyOnce => false,
+        Delivery::AtLeastOnce => true,
+    };
+    let name = table.name.to_string();
+    let sql = format!(
+        "SELECT ingest.event_id, COUNT(*), COUNTIF({inside}) FROM `{name}` \
+         WHERE ingest.event_id IS NOT NULL AND {near} GROUP BY ingest.event_id",
+        inside = interval.condition("ingest.published_at"),
+        near = interval.widened(stream.dedupe_window).condition("ingest.published_at"),
+    );
+    each(tables, &sql, |row| {
+        let (id, count, inside) = (text(row, 0), number(row, 1)?, number(row, 2)?);
+        take(&Row::new(&name, id.unwrap_or_default(), count, inside > 0, may_repeat));
+        Some(())
+    })
+    .await
+}
+
+/// Hands the dead letters of `stream` of those times to `take`, event by event.
+pub(super) async fn of_dead_letters(
+    tables: &Tables,
+    stream: &Stream,
+    interval: &Interval,
+    mut take: impl FnMut(&Letter<'_>),
+) -> anyhow::Result<()> {
+    let sql = format!(
+        "SELECT `table`, event_id, IF(event_id IS NULL, message_id, NULL), reason = 'payload_conflict', COUNT(*), \
+         COUNT(DISTINCT dead_letter_id), COUNTIF({inside}) FROM `{name}` WHERE stream = '{stream}' AND {near} \
+         GROUP BY 1, 2, 3, 4",
+        inside = interval.condition("published_at"),
+        name = dead_letters_table().name,
+        stream = stream.name,
+        near = interval.widened(stream.dedupe_window).condition("published_at"),
+    );
+    each(tables, &sql, |row| {
+        let (table, id, message) = (text(row, 0), text(row, 1), text(row, 2));
+        let (count, distinct, is_inside) = (number(row, 4)?, number(row, 5)?, number(row, 6)? > 0);
+        let is_conflict = text(row, 3) == Some("true");
+        let letter = Letter::new(table, id.or(message)?, is_conflict, (count, distinct), is_inside);
+        take(&match (id, message) {
+            (None, Some(message)) => Letter { key: message_key(message), ..letter },
+            _ => letter,
+        });
+        Some(())
+    })
+    .await
+}
+
+/// Hands every row of the query's answer to `take`, which gives none for what it cannot read.
+async fn each(tables: &Tables, sql: &str, mut take: impl FnMut(&[Value]) -> Option<()>) -> anyhow::Result<()> {
+    let mut pages = tables.query_pages(sql).await?;
+    while let Some(page) = pages.next().await? {
+        for row in page {
+            take(&row).with_context(|| format!("a row of the answer cannot be read: {row:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn text(row: &[Value], at: usize) -> Option<&str> {
+    row.get(at)?.as_str()
+}
+
+fn number(row: &[Value], at: usize) -> Option<u64> {
+    let cell = row.get(at)?;
+    cell.as_u64().or_else(|| cell.as_str()?.parse().ok())
+}

@@ -1,0 +1,225 @@
+//! `pipas check`: whether a catalog is good, what it declares, and what it will need.
+
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::bail;
+use catalog::{Catalog, Delivery, Stream, Table as Declared};
+use clap::Args;
+use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use indicatif::HumanBytes;
+use serde::Serialize;
+
+use crate::cli::Global;
+
+/// What a settled event takes of the ledger, in bytes of Redis's memory.
+const SETTLED_EVENT_BYTES: f64 = 48.0;
+/// Keys are kept for up to a quarter of their window longer than the window.
+const KEPT_LONGER: f64 = 1.25;
+/// Google's default quotas of the Storage Write API, for a project and a region
+/// (<https://cloud.google.com/bigquery/quotas#write-api-limits>).
+const CONNECTIONS: u64 = 1_000;
+const CREATE_WRITE_STREAM_PER_HOUR: u64 = 10_000;
+const THROUGHPUT_BYTES_PER_SECOND: u64 = 300_000_000;
+
+/// Check a catalog, and say what it declares and what it will need
+///
+/// A bad catalog is refused with every problem listed. Memory and throughput are reckoned from the events a second that
+/// are expected of each stream.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct CheckArgs {
+    /// The catalog
+    #[arg(long, env = "PIPAS_CATALOG", default_value = "pipas.yaml", value_name = "FILE")]
+    catalog: PathBuf,
+    /// Events a second that are expected of a stream; can be given for each
+    #[arg(long, value_name = "STREAM=N", value_parser = rate)]
+    rate: Vec<(String, f64)>,
+    /// Loaders that will run at once
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    loaders: u64,
+    /// The size of an event's row
+    #[arg(long, value_name = "BYTES", default_value_t = 1_000)]
+    event_bytes: u64,
+}
+
+/// What a catalog declares, and what it needs.
+#[derive(Debug, Serialize)]
+struct Checked {
+    streams: Vec<CheckedStream>,
+    views: Vec<String>,
+    needs: Needs,
+}
+
+#[derive(Debug, Serialize)]
+struct CheckedStream {
+    stream: String,
+    event_id: String,
+    dedupe_window_seconds: u64,
+    tables: Vec<CheckedTable>,
+    rate_per_second: Option<f64>,
+    /// `None` where no rate is known.
+    ledger_bytes: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct CheckedTable {
+    table: String,
+    delivery: &'static str,
+    columns: usize,
+}
+
+/// What the whole will need at once, beside what there is by default.
+#[derive(Debug, Serialize)]
+struct Needs {
+    /// Of the streams whose rate is known.
+    ledger_bytes: u64,
+    /// Streams whose rate is not known.
+    unknown_rates: Vec<String>,
+    connections: Quota,
+    /// If every loader starts anew within an hour.
+    create_write_stream_per_hour: Quota,
+    throughput_bytes_per_second: Quota,
+}
+
+#[derive(Debug, Serialize)]
+struct Quota {
+    needed: u64,
+    quota: u64,
+}
+
+pub(crate) fn check(global: &Global, args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let catalog = Catalog::load(&args.catalog)?;
+    let rates: BTreeMap<&str, f64> = args.rate.iter().map(|(stream, rate)| (stream.as_str(), *rate)).collect();
+    if let Some(unknown) = rates.keys().find(|stream| !catalog.streams.contains_key(**stream)) {
+        let known = catalog.streams.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        bail!("--rate {unknown}: the catalog has no such stream; it has {known}");
+    }
+    let checked = examine(&catalog, &rates, args);
+    if global.json {
+        println!("{}", serde_json::to_string_pretty(&checked)?);
+    } else {
+        print(&checked, args);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn examine(catalog: &Catalog, rates: &BTreeMap<&str, f64>, args: &CheckArgs) -> Checked {
+    let streams: Vec<CheckedStream> =
+        catalog.streams.values().map(|stream| of_stream(stream, rates.get(stream.name.as_str()).copied())).collect();
+    let unknown = streams.iter().filter(|stream| stream.rate_per_second.is_none());
+    let per_second: f64 = streams.iter().filter_map(|stream| stream.rate_per_second).sum();
+    // Those of the streams, and that of the dead letters.
+    let tables = streams.iter().map(|stream| stream.tables.len() as u64).sum::<u64>() + 1;
+    let needs = Needs {
+        ledger_bytes: streams.iter().filter_map(|stream| stream.ledger_bytes).sum(),
+        unknown_rates: unknown.map(|stream| stream.stream.clone()).collect(),
+        connections: Quota { needed: args.loaders * tables, quota: CONNECTIONS },
+        create_write_stream_per_hour: Quota { needed: args.loaders * tables, quota: CREATE_WRITE_STREAM_PER_HOUR },
+        throughput_bytes_per_second: Quota {
+            needed: (per_second * args.event_bytes as f64).ceil() as u64,
+            quota: THROUGHPUT_BYTES_PER_SECOND,
+        },
+    };
+    Checked { streams, views: catalog.views.keys().map(ToString::to_string).collect(), needs }
+}
+
+fn of_stream(stream: &Stream, rate: Option<f64>) -> CheckedStream {
+    CheckedStream {
+        stream: stream.name.clone(),
+        event_id: stream.event_id.as_ref().map_or_else(|| "the producer's".to_owned(), ToString::to_string),
+        dedupe_window_seconds: stream.dedupe_window.as_secs(),
+        tables: stream.tables.iter().map(|table| of_table(stream, table)).collect(),
+        rate_per_second: rate,
+        ledger_bytes: rate.map(|rate| ledger_bytes(rate, stream.dedupe_window)),
+    }
+}
+
+fn of_table(stream: &Stream, table: &Declared) -> CheckedTable {
+    let delivery = match stream.delivery {
+        Delivery::ExactlyOnce => "exactly_once",
+        Delivery::AtLeastOnce => "at_least_once",
+    };
+    CheckedTable { table: table.name.to_string(), delivery, columns: table.schema.fields.len() }
+}
+
+/// The memory of the settled events of a stream.
+fn ledger_bytes(rate_per_second: f64, window: Duration) -> u64 {
+    (rate_per_second * window.as_secs_f64() * KEPT_LONGER * SETTLED_EVENT_BYTES).ceil() as u64
+}
+
+fn print(checked: &Checked, args: &CheckArgs) {
+    let Checked { streams, views, needs } = checked;
+    let mut table = Table::new();
+    table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["stream", "event id", "window", "table", "delivery", "columns", "rate", "ledger"]);
+    for stream in streams {
+        let rate = stream.rate_per_second.map_or_else(|| "–".to_owned(), |rate| format!("{rate}/s"));
+        let ledger = stream.ledger_bytes.map_or_else(|| "–".to_owned(), |bytes| HumanBytes(bytes).to_string());
+        let window = format!("{:#}", jiff::SignedDuration::from_secs(stream.dedupe_window_seconds as i64));
+        for (at, to) in stream.tables.iter().enumerate() {
+            let once = |text: &str| if at == 0 { text.to_owned() } else { String::new() };
+            table.add_row([
+                once(&stream.stream),
+                once(&stream.event_id),
+                once(&window),
+                to.table.clone(),
+                to.delivery.to_owned(),
+                to.columns.to_string(),
+                once(&rate),
+                once(&ledger),
+            ]);
+        }
+    }
+    println!("{table}");
+    if !views.is_empty() {
+        println!("views: {}", views.join(", "));
+    }
+    println!("ledger: {} of Redis memory, noeviction", HumanBytes(needs.ledger_bytes));
+    if !needs.unknown_rates.is_empty() {
+        println!("  without {}, whose rates are not known: --rate STREAM=N", needs.unknown_rates.join(", "));
+    }
+    println!("with {} loaders, of a project's quotas in a region:", args.loaders);
+    for (what, quota) in [
+        ("connections of AppendRows", &needs.connections),
+        ("CreateWriteStream an hour, if all start anew in one", &needs.create_write_stream_per_hour),
+        ("bytes a second", &needs.throughput_bytes_per_second),
+    ] {
+        let over = if quota.needed > quota.quota { ": too many, ask Google for more" } else { "" };
+        println!("  {} of {} {what}{over}", quota.needed, quota.quota);
+    }
+    println!("the catalog is good");
+}
+
+fn rate(text: &str) -> Result<(String, f64), String> {
+    let expected = || format!("expected STREAM=N, N events a second, found {text}");
+    let (stream, rate) = text.split_once('=').ok_or_else(expected)?;
+    let rate: f64 = rate.parse().map_err(|_| expected())?;
+    if rate.is_finite() && rate >= 0.0 { Ok((stream.to_owned(), rate)) } else { Err(expected()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_shipped_catalog_needs_what_its_rates_say() {
+        let args = CheckArgs { catalog: PathBuf::new(), rate: Vec::new(), loaders: 10, event_bytes: 1_000 };
+        let catalog =
+            Catalog::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipas.yaml")).expect("a catalog");
+        let checked = examine(&catalog, &BTreeMap::from([("events", 1_000.0)]), &args);
+        assert_eq!(checked.needs.ledger_bytes, 1_000 * 86_400 * 60, "1,000/s, 24 h and a quarter, 48 bytes");
+        assert_eq!(checked.needs.unknown_rates, ["courier-chat"]);
+        assert_eq!(checked.needs.connections.needed, 40, "10 loaders, 3 tables and the dead letters");
+        assert_eq!(checked.needs.throughput_bytes_per_second.needed, 1_000_000);
+    }
+
+    #[test]
+    fn rates_name_their_stream() {
+        assert_eq!(rate("events=12.5"), Ok(("events".to_owned(), 12.5)));
+        for wrong in ["events", "events=", "events=-1", "events=NaN"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::Context;
+use catalog::{Catalog, Stream};
+use local_cloud::{Faults, LocalCloud};
+use nix::sys::signal::Signal;
+use pipas::Endpoints;
+use rand::{Rng, rngs::StdRng};
+use tokio::{task::JoinSet, time::sleep};
+
+use super::{plan::Step, redis::Redis, relay::Relay};
+use crate::{Process, World, eventually};
+
+/// Loaders of a run.
+const LOADERS: usize = 2;
+
+/// The local cloud, a receiver, a compactor, a Redis with its replica, and loaders that pushes reach by turns.
+pub(super) struct Fleet {
+    pub(super) endpoints: Endpoints,
+    pub(super) faults: Faults,
+    cloud: LocalCloud,
+    catalog: Catalog,
+    redis: Redis,
+    receiver: Process,
+    compactor: Process,
+    loader: &'static str,
+    /// The running loaders; `None` while a loader's place is empty.
+    loaders: [Option<Process>; LOADERS],
+    front: Relay,
+    /// Loaders that were told to stop.
+    stopping: JoinSet<anyhow::Result<()>>,
+}
+
+impl Fleet {
+    /// Starts everything; `loader` is the loaders' binary.
+    pub(super) async fn start(loader: &'static str) -> anyhow::Result<Self> {
+        let faults = Faults::default();
+        let options = local_cloud::Options { faults: faults.clone(), ..Default::default() };
+        let project = options.project.clone();
+        let cloud = LocalCloud::start(options).await?;
+        let (redis, front) = (Redis::start().await?, Relay::start().await?);
+        let local = cloud.endpoints();
+        let mut endpoints = Endpoints {
+            project,
+            archive_bucket: "pipas-archive".into(),
+            receiver: String::new(),
+            loader: format!("http://{}", front.address),
+            compactor: String::new(),
+            pubsub: local.pubsub.clone(),
+            bigquery: local.bigquery.clone(),
+            bigquery_storage: local.bigquery_storage.clone(),
+            storage: local.storage.clone(),
+            pid: std::process::id(),
+        };
+        let catalog = Catalog::load(&World::catalog_file())?;
+        pipas::provision(&catalog, &endpoints).await?;
+        let receiver = start("receiver", &endpoints, &redis)?;
+        let compactor = start("compactor", &endpoints, &redis)?;
+        endpoints.receiver.clone_from(&receiver.url);
+        endpoints.compactor.clone_from(&compactor.url);
+        let (loaders, stopping) = (Default::default(), JoinSet::new());
+        let mut fleet =
+            Self { endpoints, faults, cloud, catalog, redis, receiver, compactor, loader, loaders, front, stopping };
+        fleet.fill()?;
+        Ok(fleet)
+    }
+
+    pub(super) fn stream(&self, name: &str) -> anyhow::Result<&Stream> {
+        self.catalog.streams.get(name).with_context(|| format!("no stream {name}"))
+    }
+
+    /// Takes a step, on a loader that is drawn.
+    pub(super) async fn take(&mut self, step: Step, random: &mut StdRng) -> anyhow::Result<()> {
+        let place = random.random_range(0..LOADERS);
+        match step {
+            Step::Kill { absent } => {
+                if let Some(loader) = self.loaders[place].take() {
+                    loader.kill()?;
+                }
+                self.point();
+                sleep(absent).await;
+                self.fill()?;
+            }
+            Step::Pause { for_ } => {
+                if let Some(loader) = &self.loaders[place] {
+                    loader.signal(Signal::SIGSTOP)?;
+                    sleep(for_).await;
+                    loader.signal(Signal::SIGCONT)?;
+                }
+            }
+            Step::Terminate => {
+                if let Some(loader) = self.loaders[place].take() {
+                    // It answers what it holds while its place is taken: a new revision beside an old one.
+                    self.stopping.spawn_blocking(move || loader.terminate().map(drop));
+                }
+                self.fill()?;
+            }
+            Step::RestartRedis => self.redis.restart().await?,
+            Step::FailOver { lost } => self.redis.fail_over(lost).await?,
+        }
+        Ok(())
+    }
+
+    /// Starts a loader in every empty place.
+    fn fill(&mut self) -> anyhow::Result<()> {
+        for place in &mut self.loaders {
+            if place.is_none() {
+                *place = Some(start(self.loader, &self.endpoints, &self.redis)?);
+            }
+        }
+        self.point();
+        Ok(())
+    }
+
+    /// Points the pushes at the loaders that run. Connections to one that stops stay until it closes them.
+    fn point(&self) {
+        let address = |loader: &Process| loader.url.strip_prefix("http://").and_then(|url| url.parse().ok());
+        let live: Vec<SocketAddr> = self.loaders.iter().flatten().filter_map(address).collect();
+        self.front.set(live);
+    }
+
+    /// Ends the faults; from now on everything goes well.
+    pub(super) async fn heal(&mut self) -> anyhow::Result<()> {
+        self.faults.clear();
+        while let Some(stopped) = self.stopping.join_next().await {
+            stopped??;
+        }
+        self.fill()
+    }
+
+    /// Waits until the loaders have answered every message of `stream`, and the archive has every one.
+    pub(super) async fn emptied(&self, stream: &str, patience: Duration) -> anyhow::Result<()> {
+        let stream = self.stream(stream)?;
+        let http = reqwest::Client::new();
+        eventually(patience, async || self.backlog(&stream.loader_subscription())).await?;
+        eventually(patience, async || {
+            http.post(format!("{}/compact", self.endpoints.compactor)).send().await?.error_for_status()?;
+            self.backlog(&stream.archive_subscription())
+        })
+        .await
+    }
+
+    fn backlog(&self, subscription: &str) -> anyhow::Result<()> {
+        let suffix = format!("/{subscription}");
+        let found = self.cloud.pubsub_stats().into_iter().find(|found| found.name.ends_with(&suffix));
+        let backlog = found.context("no such subscription")?.backlog;
+        anyhow::ensure!(backlog == 0, "{subscription} holds {backlog} messages");
+        Ok(())
+    }
+
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
+        let Self { loaders, receiver, compactor, cloud, .. } = self;
+        drop((loaders, receiver, compactor));
+        cloud.shutdown().await
+    }
+}
+
+fn start(function: &str, endpoints: &Endpoints, redis: &Redis) -> anyhow::Result<Process> {
+    let env = [
+        ("PIPAS_CATALOG", World::catalog_file().display().to_string()),
+        ("GOOGLE_CLOUD_PROJECT", endpoints.project.clone()),
+        ("PIPAS_PUBSUB_ENDPOINT", endpoints.pubsub.clone()),
+        ("PIPAS_BIGQUERY_ENDPOINT", endpoints.bigquery.clone()),
+        ("PIPAS_BIGQUERY_STORAGE_ENDPOINT", endpoints.bigquery_storage.clone()),
+        ("PIPAS_STORAGE_ENDPOINT", endpoints.storage.clone()),
+        ("PIPAS_ARCHIVE_BUCKET", endpoints.archive_bucket.clone()),
+        ("PIPAS_REDIS_URL", redis.url()),
+        ("PIPAS_PUSH_AUTH", "none".to_owned()),
+        ("PIPAS_COMPACTOR_IDLE_MS", "500".to_owned()),
+        // A claim is old after 2 s, so that the paused and the slow are taken for dead.
+        ("PIPAS_SUSPECT_AFTER", "2s".to_owned()),
+        // Faults are meant; only what is wrong is told, and where a function listens.
+        ("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "error,service::serve=info".to_owned())),
+    ];
+    tokio::task::block_in_place(|| Process::function(function, &env))
+}

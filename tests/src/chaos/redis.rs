@@ -1,0 +1,129 @@
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use tempfile::TempDir;
+
+use super::relay::Relay;
+use crate::eventually;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A Redis and its replica. Clients come through an address that outlives either.
+pub(super) struct Redis {
+    /// What the loaders connect to.
+    front: Relay,
+    /// How the replica reaches its primary.
+    link: Relay,
+    primary: Server,
+    replica: Server,
+    started: usize,
+    folder: TempDir,
+}
+
+/// A redis-server. Dropping it kills it.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+    folder: PathBuf,
+}
+
+impl Redis {
+    pub(super) async fn start() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let (front, link) = (Relay::start().await?, Relay::start().await?);
+        let primary = Server::start(folder.path().join("0"), free()?).await?;
+        let replica = Server::start(folder.path().join("1"), free()?).await?;
+        front.set([primary.address]);
+        let redis = Self { front, link, primary, replica, started: 2, folder };
+        redis.replicate().await?;
+        Ok(redis)
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("redis://{}", self.front.address)
+    }
+
+    /// Kills it, and starts it again with what it had on disk, which is everything that it answered.
+    pub(super) async fn restart(&mut self) -> anyhow::Result<()> {
+        self.primary.kill();
+        self.primary = Server::start(self.primary.folder.clone(), self.primary.address).await?;
+        self.replicate().await
+    }
+
+    /// Cuts the replica off, lets `lost` go by, kills the primary, and has the replica take its place: what was written
+    /// meanwhile is lost.
+    pub(super) async fn fail_over(&mut self, lost: Duration) -> anyhow::Result<()> {
+        self.link.cut();
+        tokio::time::sleep(lost).await;
+        self.front.cut();
+        self.primary.kill();
+        self.started += 1;
+        let fresh = Server::start(self.folder.path().join(self.started.to_string()), free()?).await?;
+        self.primary = std::mem::replace(&mut self.replica, fresh);
+        self.primary.ask(&["REPLICAOF", "NO", "ONE"])?;
+        self.front.set([self.primary.address]);
+        self.replicate().await
+    }
+
+    /// Has the replica follow the primary, and waits until it does.
+    async fn replicate(&self) -> anyhow::Result<()> {
+        self.link.set([self.primary.address]);
+        let (host, port) = (self.link.address.ip().to_string(), self.link.address.port().to_string());
+        self.replica.ask(&["REPLICAOF", &host, &port])?;
+        eventually(PATIENCE, async || {
+            let info = self.replica.ask(&["INFO", "replication"])?;
+            anyhow::ensure!(info.contains("master_link_status:up"), "the replica does not follow: {info}");
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Server {
+    async fn start(folder: PathBuf, address: SocketAddr) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&folder)?;
+        let port = address.port().to_string();
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--dir"]);
+        command.arg(&folder).args(["--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0"]);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("starting redis-server")?;
+        let server = Self { child, address, folder };
+        eventually(PATIENCE, async || {
+            let answer = server.ask(&["PING"])?;
+            anyhow::ensure!(answer.trim() == "PONG", "{answer}");
+            Ok(())
+        })
+        .await?;
+        Ok(server)
+    }
+
+    fn ask(&self, words: &[&str]) -> anyhow::Result<String> {
+        let port = self.address.port().to_string();
+        let output = Command::new("redis-cli").args(["-p", &port]).args(words).output().context("redis-cli")?;
+        if !output.status.success() {
+            bail!("redis-cli {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// An address that nobody has.
+fn free() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
+}
