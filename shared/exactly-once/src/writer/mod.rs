@@ -5,6 +5,7 @@ mod deliveries;
 mod entry;
 mod fence;
 mod found;
+mod normal;
 mod reject;
 mod settle;
 
@@ -16,6 +17,7 @@ use std::{
 use batch::Batch;
 use entry::{Entry, Phase};
 use fence::Fence;
+pub use normal::Numbers;
 use settle::Settlement;
 
 use crate::{Alarm, CallId, Claim, DeliveryId, EventKey, Input, Limits, Output, Owner, Retry, Time, Verdict};

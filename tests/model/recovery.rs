@@ -1,0 +1,119 @@
+//! A ledger that is of another generation is made whole again, step by step; anything can happen between two steps.
+
+use std::collections::BTreeSet;
+
+use exactly_once::{Input, rules::Stored};
+
+use crate::{
+    ledger::Adopted,
+    scenario::{Scenario, Weakness},
+    state::{NOW, State, WINDOW, key, payload, stream_of},
+};
+
+/// How far a recovery is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Recovery {
+    /// The ledger's identity is to be read.
+    Survey,
+    /// The registry's generation is to be bumped, unless the ledger is of it.
+    Bump { identity: u8, adopted: Adopted },
+    /// The streams of all generations before this one are to be finalized.
+    Fence { identity: u8, generation: u8 },
+    /// Rows and dead letters, as they were read, are to be told to the ledger.
+    Restore { identity: u8, generation: u8, rows: BTreeSet<u8>, dead_letters: BTreeSet<u8> },
+    /// The ledger is whole.
+    Adopt { identity: u8, generation: u8 },
+}
+
+impl Recovery {
+    /// Whether the step asks the ledger, so that a stale one may answer.
+    pub(crate) fn asks_ledger(&self, weakness: Weakness) -> bool {
+        match self {
+            Self::Survey | Self::Restore { .. } | Self::Adopt { .. } => true,
+            Self::Fence { .. } => weakness == Weakness::NoRegistry,
+            Self::Bump { .. } => false,
+        }
+    }
+}
+
+impl State {
+    /// Whether the step can be made.
+    pub(crate) fn can_recover(&self, recovery: &Recovery) -> bool {
+        match recovery {
+            Recovery::Bump { identity, adopted } => {
+                self.left.recoveries > 0 || *adopted == (*identity, self.generation)
+            }
+            _ => true,
+        }
+    }
+
+    pub(crate) fn recover(&mut self, scenario: &Scenario, at: usize, stale: bool) {
+        let ledger = usize::from(stale);
+        let Some(recovery) = self.loaders[at].recovery.take() else { return };
+        let next = match recovery {
+            Recovery::Survey => {
+                let ledger = &self.ledgers[ledger];
+                Some(Recovery::Bump { identity: ledger.identity, adopted: ledger.adopted })
+            }
+            Recovery::Bump { identity, adopted } if adopted == (identity, self.generation) => {
+                self.recovered(scenario, at, self.generation);
+                None
+            }
+            Recovery::Bump { identity, .. } => {
+                self.left.recoveries -= 1;
+                self.generation += 1;
+                Some(Recovery::Fence { identity, generation: self.generation })
+            }
+            Recovery::Fence { identity, generation } => Some(self.fence_next(scenario, ledger, identity, generation)),
+            Recovery::Restore { identity, generation, rows, dead_letters } => {
+                let ledger = &mut self.ledgers[ledger];
+                let until = NOW + WINDOW;
+                if scenario.weakness != Weakness::LossNotRestored {
+                    for row in rows {
+                        ledger.restore(&key(row), Stored::Done { payload: payload(row), until });
+                    }
+                    for letter in dead_letters {
+                        ledger.restore(&key(letter), Stored::Rejected { payload: payload(letter), until });
+                    }
+                }
+                Some(Recovery::Adopt { identity, generation })
+            }
+            Recovery::Adopt { identity, generation } => match self.ledgers[ledger].adopt(identity, generation) {
+                true => {
+                    self.recovered(scenario, at, generation);
+                    None
+                }
+                false => Some(Recovery::Survey),
+            },
+        };
+        self.loaders[at].recovery = next;
+    }
+
+    /// Finalizes one more stream; after the last, reads the tables.
+    fn fence_next(&mut self, scenario: &Scenario, ledger: usize, identity: u8, generation: u8) -> Recovery {
+        let named: BTreeSet<u8> =
+            self.ledgers[ledger].claims().map(|(_, claim)| stream_of(&claim.write_stream)).collect();
+        let open = self.streams.iter_mut().find(|(id, stream)| {
+            let listed = match scenario.weakness {
+                Weakness::LossUnfenced => false,
+                Weakness::NoRegistry => named.contains(id),
+                _ => stream.registered.is_some_and(|registered| registered < generation),
+            };
+            listed && !stream.finalized
+        });
+        if let Some((_, stream)) = open {
+            stream.finalized = true;
+            return Recovery::Fence { identity, generation };
+        }
+        if !matches!(scenario.weakness, Weakness::DeadLettersUnfenced | Weakness::LossUnfenced) {
+            self.dead_letters_fenced = self.dead_letters_fenced.max(generation - 1);
+        }
+        let rows = self.streams.values().flat_map(|stream| stream.rows.iter().copied()).collect();
+        Recovery::Restore { identity, generation, rows, dead_letters: self.dead_letters.clone() }
+    }
+
+    fn recovered(&mut self, scenario: &Scenario, at: usize, generation: u8) {
+        self.loaders[at].generation = generation;
+        self.feed(scenario, at, NOW, Input::Generation(u64::from(generation)));
+    }
+}
