@@ -109,10 +109,10 @@ impl Scenario {
             if flight > 0 && state.flights[flight - 1] == *call {
                 continue;
             }
-            for stale in (0..state.ledgers.len()).map(|ledger| ledger > 0) {
+            for stale in [false, true] {
                 let asks_ledger =
                     matches!(call.output, Output::Claim { .. } | Output::Swap { .. } | Output::Settle { .. });
-                if stale && !asks_ledger {
+                if stale && !(asks_ledger && state.may_be_stale()) {
                     continue;
                 }
                 let owner = state.finds_claim_of(call, usize::from(stale)).filter(|_| call.awaited);
@@ -161,7 +161,7 @@ impl Scenario {
             }
             if let Some(recovery) = stands.recovery.as_ref().filter(|recovery| state.can_recover(recovery)) {
                 actions.push(Action::Recover { loader, stale: false });
-                if state.ledgers.len() > 1 && recovery.asks_ledger(self.weakness) {
+                if state.may_be_stale() && recovery.asks_ledger(self.weakness) {
                     actions.push(Action::Recover { loader, stale: true });
                 }
             }
@@ -185,6 +185,10 @@ impl Scenario {
 }
 
 impl State {
+    fn may_be_stale(&self) -> bool {
+        self.ledgers.len() > 1 && self.left.stale_answers > 0
+    }
+
     pub(crate) fn step(&mut self, scenario: &Scenario, action: Action) {
         match action {
             Action::Deliver { message, loader } => {
@@ -194,6 +198,7 @@ impl State {
                 self.deliver(scenario, message, loader);
             }
             Action::Arrive { flight, manner } => {
+                self.left.stale_answers -= u8::from(manner.stale);
                 if manner.suspect {
                     let owner = self.finds_claim_of(&self.flights[flight], usize::from(manner.stale));
                     let lives = owner.is_some_and(|owner| self.living(owner).is_some());
@@ -219,7 +224,10 @@ impl State {
                 self.loaders[loader].stopping = true;
                 self.feed(scenario, loader, NOW, Input::Stop);
             }
-            Action::Recover { loader, stale } => self.recover(scenario, loader, stale),
+            Action::Recover { loader, stale } => {
+                self.left.stale_answers -= u8::from(stale);
+                self.recover(scenario, loader, stale);
+            }
             Action::Drop { stream } => {
                 self.left.dropped_streams -= 1;
                 self.streams.entry(stream).or_default().dropped = true;
@@ -232,7 +240,7 @@ impl State {
                 self.left.losses -= 1;
                 let old = self.ledgers[0].clone();
                 self.ledgers[0].fail_over(forgotten, scenario.weakness != Weakness::LossUndetected);
-                if scenario.stale_primary {
+                if scenario.faults.stale_answers > 0 {
                     self.ledgers.truncate(1);
                     self.ledgers.push(old);
                 }

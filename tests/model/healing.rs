@@ -1,10 +1,9 @@
 //! Liveness: from a state on, without further faults, what is delivered again and again is acked.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 use exactly_once::Input;
 
 use crate::{
+    loader::digest,
     scenario::{Scenario, Weakness},
     services::Manner,
     state::{HOLD, NOW, State},
@@ -20,9 +19,7 @@ pub(crate) fn is_sampled(scenario: &Scenario, state: &State) -> bool {
     if scenario.heal_one_in < 2 {
         return scenario.heal_one_in == 1;
     }
-    let mut hasher = DefaultHasher::new();
-    state.hash(&mut hasher);
-    hasher.finish() % scenario.heal_one_in == 0
+    digest(state).is_multiple_of(scenario.heal_one_in)
 }
 
 /// Runs a fair schedule without faults: all that is on its way arrives, recoveries go on, timers fire, what is not acked is

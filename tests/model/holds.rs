@@ -114,11 +114,10 @@ fn a_failover_with_a_refused_row() {
 
 #[test]
 fn an_old_primary_that_still_answers() {
-    let faults = Faults { losses: 1, recoveries: 2, suspicions: bounds(0, 1), ..CALM };
+    let faults = Faults { losses: 1, stale_answers: bounds(2, 4), recoveries: 2, redeliveries: 1, ..CALM };
     holds("stale primary", Scenario {
         messages: bounds(&[0], &[0, 1]),
         faults,
-        stale_primary: true,
         heal_one_in: 64,
         ..Scenario::NOTHING
     });

@@ -13,11 +13,13 @@ use crate::{
     state::{AGES_BEFORE_SUSPECT, HOLD, NOW, WINDOW},
 };
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Loader {
     /// No two starts of a loader have the same.
     pub(crate) incarnation: u8,
     pub(crate) writer: Arc<Writer>,
+    /// The writer's hash, so that states are compared without it.
+    pub(crate) digest: u64,
     /// The generation that the writer was told.
     pub(crate) generation: u8,
     /// How many write streams it made.
@@ -46,7 +48,8 @@ impl Loader {
         };
         let mut writer = Writer::new(Owner::from_bytes([incarnation; 16]), limits);
         writer.handle(NOW, Input::Generation(u64::from(generation)));
-        Self { incarnation, writer: Arc::new(writer), generation, streams: 0, stopping: false, recovery: None }
+        let digest = digest(&writer);
+        Self { incarnation, writer: Arc::new(writer), digest, generation, streams: 0, stopping: false, recovery: None }
     }
 
     /// Whether anything came to it since it started.
@@ -55,15 +58,29 @@ impl Loader {
     }
 }
 
+impl Hash for Loader {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Self { incarnation, writer: _, digest, generation, streams, stopping, recovery } = self;
+        (incarnation, digest, generation, streams, stopping, recovery).hash(hasher);
+    }
+}
+
+pub(crate) fn digest(what: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    what.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// The owner of a claim, as the loaders are numbered.
 pub(crate) fn incarnation(owner: &Owner) -> u8 {
     owner.as_bytes()[0]
 }
 
 /// A call on its way.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Flight {
-    /// Tells flights apart by what they are, not by when they began.
+    /// A hash of all that is here but the call's and the request's number: tells flights apart by what they are, not by
+    /// when they began.
     rank: u64,
     pub(crate) from: u8,
     /// Whether the caller waits. If not, the call may arrive all the same.
@@ -113,16 +130,17 @@ impl Flight {
     pub(crate) fn rank(&mut self) {
         let (mut call, mut request) = (0, 0);
         self.swap_ids(&mut call, &mut request);
-        let mut hasher = DefaultHasher::new();
-        (self.from, self.awaited, self.generation, self.stage, &self.output).hash(&mut hasher);
-        self.rank = hasher.finish();
+        self.rank = digest((self.from, self.awaited, self.generation, self.stage, &self.output));
         self.swap_ids(&mut call, &mut request);
     }
 
     /// By what it is; where two are alike, by when they began.
-    pub(crate) fn order(&mut self) -> (u64, u64, u64) {
-        let call = call_of(&mut self.output).map_or(0, |call| call.0);
-        let request = request_of(&mut self.output).map_or(0, |request| request.0);
+    pub(crate) fn order(&self) -> (u64, u64, u64) {
+        let (call, request) = match &self.output {
+            Output::Append { call, request, .. } => (call.0, request.0),
+            Output::Claim { call, .. } | Output::Settle { call, .. } | Output::Swap { call, .. } => (call.0, 0),
+            _ => (0, 0),
+        };
         (self.rank, call, request)
     }
 
@@ -133,6 +151,12 @@ impl Flight {
         if let Some(id) = request_of(&mut self.output) {
             std::mem::swap(&mut id.0, request);
         }
+    }
+}
+
+impl Hash for Flight {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.order().hash(hasher);
     }
 }
 

@@ -65,6 +65,11 @@ impl State {
                 Some(Recovery::Fence { identity, generation: self.generation })
             }
             Recovery::Fence { identity, generation } => Some(self.fence_next(scenario, ledger, identity, generation)),
+            Recovery::Restore { identity, .. }
+                if identity != self.ledgers[ledger].identity && scenario.weakness != Weakness::RestoreUnguarded =>
+            {
+                Some(Recovery::Survey)
+            }
             Recovery::Restore { identity, generation, rows, dead_letters } => {
                 let ledger = &mut self.ledgers[ledger];
                 let until = NOW + WINDOW;

@@ -11,8 +11,6 @@ pub(crate) struct Scenario {
     pub(crate) refused: &'static [u8],
     /// The faults that may happen.
     pub(crate) faults: Faults,
-    /// Whether a ledger that failed over goes on answering some clients.
-    pub(crate) stale_primary: bool,
     /// What is taken away from the protocol.
     pub(crate) weakness: Weakness,
     /// Of how many states one is healed, to see that nothing is stuck.
@@ -40,6 +38,8 @@ pub(crate) struct Faults {
     pub(crate) lifts: u8,
     /// The ledger fails over, and forgets the newest of its writes.
     pub(crate) losses: u8,
+    /// A primary that the ledger failed over from answers a call all the same.
+    pub(crate) stale_answers: u8,
     /// How often the registry's generation may be bumped.
     pub(crate) recoveries: u8,
 }
@@ -59,9 +59,9 @@ impl Scenario {
             dropped_streams: 0,
             lifts: 0,
             losses: 0,
+            stale_answers: 0,
             recoveries: 0,
         },
-        stale_primary: false,
         weakness: Weakness::None,
         heal_one_in: 0,
     };
@@ -143,6 +143,8 @@ pub(crate) enum Weakness {
     LossNotRestored,
     /// It is noticed, but streams are in no registry: only those that the ledger still names are fenced.
     NoRegistry,
+    /// What is told to the ledger in a recovery may reach another primary than the one that is adopted.
+    RestoreUnguarded,
     /// A stream is registered, but the generation is not read again afterwards.
     RegisteredUnread,
 }

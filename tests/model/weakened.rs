@@ -95,16 +95,23 @@ fn redis_loss_not_rehydrated() {
 /// Recovery finalizes the streams that the new primary's claims name; the old primary still gives claims.
 #[test]
 fn stale_primary_without_registry() {
-    let faults = Faults { losses: 1, recoveries: 1, redeliveries: 1, ..CALM };
-    let scenario = Scenario { weakness: Weakness::NoRegistry, stale_primary: true, faults, ..ONE };
+    let faults = Faults { losses: 1, recoveries: 1, redeliveries: 1, stale_answers: 2, ..CALM };
+    let scenario = Scenario { weakness: Weakness::NoRegistry, faults, ..ONE };
     breaks("stale primary, no registry", scenario, DOUBLED);
+}
+
+/// Recovery tells the ledger of the rows without asking which primary listens: the old one may, and the new one is adopted.
+#[test]
+fn restored_to_the_stale_primary() {
+    let faults = Faults { losses: 1, recoveries: 1, redeliveries: 1, stale_answers: 1, ..CALM };
+    breaks("restored elsewhere", Scenario { weakness: Weakness::RestoreUnguarded, faults, ..ONE }, DOUBLED);
 }
 
 /// A stream is registered, and used without reading the generation again: recovery may have listed the streams before.
 #[test]
 fn generation_not_read_again() {
-    let faults = Faults { losses: 1, recoveries: 1, redeliveries: 1, ..CALM };
-    let scenario = Scenario { weakness: Weakness::RegisteredUnread, stale_primary: true, faults, ..ONE };
+    let faults = Faults { losses: 1, recoveries: 1, redeliveries: 1, stale_answers: 2, ..CALM };
+    let scenario = Scenario { weakness: Weakness::RegisteredUnread, faults, ..ONE };
     breaks("generation not read again", scenario, DOUBLED);
 }
 
