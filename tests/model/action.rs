@@ -109,6 +109,13 @@ impl Scenario {
             if flight > 0 && state.flights[flight - 1] == *call {
                 continue;
             }
+            if call.reply.is_some() {
+                actions.push(Action::Arrive { flight, manner: Manner::default() });
+                if state.left.lost > 0 {
+                    actions.push(Action::Lose { flight, late: false });
+                }
+                continue;
+            }
             for stale in [false, true] {
                 let asks_ledger =
                     matches!(call.output, Output::Claim { .. } | Output::Swap { .. } | Output::Settle { .. });

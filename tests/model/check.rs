@@ -56,6 +56,12 @@ fn tell(scenario: &Scenario, path: Path<State, Action>) -> String {
             let rows: Vec<_> = state.streams.iter().map(|(id, stream)| (id, &stream.rows)).collect();
             let acked: Vec<_> = state.messages.iter().map(|message| message.acked).collect();
             let (dead, fault) = (&state.dead_letters, state.fault);
+            crate::healing::heal(scenario, &mut state.clone(), |round, state| {
+                told += &format!("  healing {round}: fault {:?}, ledger {:?}\n", state.fault, state.ledgers[0].slots);
+                for flight in &state.flights {
+                    told += &format!("    from {}: {:?} {:?}\n", flight.from, flight.output, flight.reply);
+                }
+            });
             told += &format!("  rows by stream {rows:?}, dead letters {dead:?}, acked {acked:?}, fault {fault:?}\n");
             break;
         };

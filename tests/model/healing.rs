@@ -10,9 +10,9 @@ use crate::{
 };
 
 /// How many rounds are enough.
-const ROUNDS: usize = 60;
-/// How often the deliveries that wait run out of time.
-const HOLD_ROUNDS: usize = 12;
+const ROUNDS: usize = 100;
+/// How often the deliveries that wait run out of time: an odd number, so that the other loader has the next.
+const HOLD_ROUNDS: usize = 11;
 
 /// Whether this state is one of those that are healed.
 pub(crate) fn is_sampled(scenario: &Scenario, state: &State) -> bool {
@@ -25,10 +25,15 @@ pub(crate) fn is_sampled(scenario: &Scenario, state: &State) -> bool {
 /// Runs a fair schedule without faults: all that is on its way arrives, recoveries go on, timers fire, what is not acked is
 /// delivered, and only the dead are suspected.
 pub(crate) fn heals(scenario: &Scenario, state: &State) -> bool {
-    let mut state = state.clone();
+    heal(scenario, &mut state.clone(), |_, _| {})
+}
+
+/// The same; `seen` sees the world after each round.
+pub(crate) fn heal(scenario: &Scenario, state: &mut State, mut seen: impl FnMut(usize, &State)) -> bool {
     state.ledgers.truncate(1);
     state.left.recoveries = u8::MAX;
     for round in 1..=ROUNDS {
+        seen(round, state);
         state.heal_calls(scenario);
         for loader in 0..2 {
             while state.loaders[loader].recovery.is_some() {
@@ -61,12 +66,12 @@ pub(crate) fn heals(scenario: &Scenario, state: &State) -> bool {
 impl State {
     /// Everything that is on its way arrives once.
     fn heal_calls(&mut self, scenario: &Scenario) {
-        for _ in 0..self.flights.len() {
-            let Some(last) = self.flights.len().checked_sub(1) else { return };
-            let owner = self.finds_claim_of(&self.flights[last], 0);
+        for flight in self.flights.clone() {
+            let Some(at) = self.flights.iter().position(|other| other.rank == flight.rank) else { continue };
+            let owner = self.finds_claim_of(&flight, 0);
             let dead = owner.is_some_and(|owner| self.living(owner).is_none());
             let suspect = dead && scenario.weakness != Weakness::NeverSuspects;
-            self.arrive(scenario, last, Manner { suspect, ..Manner::default() });
+            self.arrive(scenario, at, Manner { suspect, ..Manner::default() });
         }
     }
 }

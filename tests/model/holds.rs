@@ -113,6 +113,45 @@ fn a_failover_with_a_refused_row() {
 }
 
 #[test]
+fn slow_replies() {
+    let faults = Faults { crashes: 1, suspicions: 1, lost: bounds(0, 1), ..CALM };
+    holds("slow replies", Scenario {
+        messages: bounds(&[0], &[0, 1]),
+        faults,
+        slow_replies: true,
+        heal_one_in: 64,
+        ..Scenario::NOTHING
+    });
+}
+
+#[test]
+fn a_failover_with_a_refused_row_and_slow_replies() {
+    let faults = Faults { losses: 1, recoveries: 2, lifts: 1, redeliveries: 1, ..CALM };
+    holds("failover, refused row, slow replies", Scenario {
+        messages: bounds(&[0], &[0, 1]),
+        refused: &[0],
+        faults,
+        slow_replies: true,
+        heal_one_in: 64,
+        ..Scenario::NOTHING
+    });
+}
+
+#[test]
+fn a_failover_while_a_rejection_is_known_of_late() {
+    let faults = Faults { losses: 1, recoveries: 1, lifts: 1, redeliveries: 1, ..CALM };
+    holds("failover, late rejection", Scenario {
+        messages: &[0, 1],
+        refused: &[0],
+        refused_by_loader: true,
+        faults,
+        slow_replies: true,
+        heal_one_in: 0,
+        ..Scenario::NOTHING
+    });
+}
+
+#[test]
 fn an_old_primary_that_still_answers() {
     let faults = Faults { losses: 1, stale_answers: bounds(2, 4), recoveries: 2, redeliveries: 1, ..CALM };
     holds("stale primary", Scenario {

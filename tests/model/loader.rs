@@ -81,7 +81,7 @@ pub(crate) fn incarnation(owner: &Owner) -> u8 {
 pub(crate) struct Flight {
     /// A hash of all that is here but the call's and the request's number: tells flights apart by what they are, not by
     /// when they began.
-    rank: u64,
+    pub(crate) rank: u64,
     pub(crate) from: u8,
     /// Whether the caller waits. If not, the call may arrive all the same.
     pub(crate) awaited: bool,
@@ -90,6 +90,8 @@ pub(crate) struct Flight {
     /// How far a new write stream is.
     pub(crate) stage: Stage,
     pub(crate) output: Output,
+    /// The call has arrived, and this is on its way back; its call's number is that of the call.
+    pub(crate) reply: Option<Input>,
 }
 
 /// How a write stream is made: created, registered under the generation that was read before, and thrown away where that
@@ -104,7 +106,7 @@ pub(crate) enum Stage {
 
 impl Flight {
     pub(crate) fn new(from: u8, generation: u8, output: Output) -> Self {
-        let mut flight = Self { rank: 0, from, awaited: true, generation, stage: Stage::Asked, output };
+        let mut flight = Self { rank: 0, from, awaited: true, generation, stage: Stage::Asked, output, reply: None };
         flight.rank();
         flight
     }
@@ -127,10 +129,28 @@ impl Flight {
         self.rank();
     }
 
+    /// The call has arrived, and its reply is on its way.
+    pub(crate) fn replied(&mut self, mut reply: Input) {
+        if let Some(call) = call_in(&mut reply) {
+            call.0 = 0;
+        }
+        self.reply = Some(reply);
+        self.rank();
+    }
+
+    /// The reply, as the caller gets it.
+    pub(crate) fn take_reply(&mut self) -> Option<Input> {
+        let mut reply = self.reply.take()?;
+        if let (Some(to), Some(call)) = (call_in(&mut reply), call_of(&mut self.output)) {
+            *to = *call;
+        }
+        Some(reply)
+    }
+
     pub(crate) fn rank(&mut self) {
         let (mut call, mut request) = (0, 0);
         self.swap_ids(&mut call, &mut request);
-        self.rank = digest((self.from, self.awaited, self.generation, self.stage, &self.output));
+        self.rank = digest((self.from, self.awaited, self.generation, self.stage, &self.output, &self.reply));
         self.swap_ids(&mut call, &mut request);
     }
 
@@ -172,6 +192,28 @@ pub(crate) fn call_of(output: &mut Output) -> Option<&mut CallId> {
         | Output::Answer { .. }
         | Output::Forget { .. }
         | Output::Alarm(_) => None,
+    }
+}
+
+fn call_in(reply: &mut Input) -> Option<&mut CallId> {
+    match reply {
+        Input::Claimed { call, .. }
+        | Input::ClaimUnknown { call }
+        | Input::EpochRefused { call }
+        | Input::Appended { call, .. }
+        | Input::Settled { call, .. }
+        | Input::SettleFailed { call }
+        | Input::Swapped { call, .. }
+        | Input::SwapUnknown { call, .. } => Some(call),
+        Input::Offer(_)
+        | Input::Tick
+        | Input::StreamCreated { .. }
+        | Input::CreateFailed
+        | Input::Generation(_)
+        | Input::Fenced { .. }
+        | Input::FenceFailed { .. }
+        | Input::DeadLettered { .. }
+        | Input::Stop => None,
     }
 }
 

@@ -9,10 +9,15 @@ pub(crate) struct Scenario {
     pub(crate) batch_rows: usize,
     /// The events whose row the table refuses.
     pub(crate) refused: &'static [u8],
+    /// Whether the loaders know what the table refuses, and offer it as refused.
+    pub(crate) refused_by_loader: bool,
     /// The faults that may happen.
     pub(crate) faults: Faults,
     /// What is taken away from the protocol.
     pub(crate) weakness: Weakness,
+    /// Whether a reply travels as long as it likes. If not it comes when its call arrives: the caller's next call may take its
+    /// time all the same.
+    pub(crate) slow_replies: bool,
     /// Of how many states one is healed, to see that nothing is stuck.
     pub(crate) heal_one_in: u64,
 }
@@ -49,6 +54,7 @@ impl Scenario {
         messages: &[0],
         batch_rows: 2,
         refused: &[],
+        refused_by_loader: false,
         faults: Faults {
             crashes: 0,
             stops: 0,
@@ -63,6 +69,7 @@ impl Scenario {
             recoveries: 0,
         },
         weakness: Weakness::None,
+        slow_replies: false,
         heal_one_in: 0,
     };
 

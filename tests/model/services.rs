@@ -32,14 +32,29 @@ impl State {
         }
     }
 
-    /// The call arrives; its caller hears of it, if it waits.
+    /// The call arrives, or its reply does.
     pub(crate) fn arrive(&mut self, scenario: &Scenario, at: usize, manner: Manner) {
         let mut flight = self.flights.remove(at);
+        if let Some(reply) = flight.take_reply() {
+            self.reply(scenario, &flight, reply);
+            return;
+        }
         if flight.output == Output::CreateStream {
             self.create(scenario, flight);
             return;
         }
         let reply = self.carry_out(scenario, &mut flight, manner);
+        if flight.awaited && scenario.slow_replies {
+            flight.replied(reply);
+            self.flights.push(flight);
+            self.sort_flights();
+            return;
+        }
+        self.reply(scenario, &flight, reply);
+    }
+
+    /// The caller hears of its call, if it waits.
+    fn reply(&mut self, scenario: &Scenario, flight: &Flight, reply: Input) {
         let Some(loader) = self.living(flight.from).filter(|_| flight.awaited) else { return };
         if matches!(reply, Input::EpochRefused { .. }) {
             self.loaders[loader].recovery.get_or_insert(Recovery::Survey);
@@ -224,7 +239,10 @@ impl State {
             }
             _ => {}
         }
-        self.flights[at].give_up();
+        match self.flights[at].reply {
+            Some(_) => drop(self.flights.remove(at)),
+            None => self.flights[at].give_up(),
+        }
         let now = if late { NOW + crate::state::MOMENT } else { NOW };
         self.feed(scenario, loader, now, reply);
     }

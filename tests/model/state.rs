@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use event::{Reason, Rejection};
 use exactly_once::{
     Alarm, Answer, DeliveryId, EventKey, Input, Numbers, Offer, Output, PayloadHash, Time, Verdict, rules::Stored,
 };
@@ -109,7 +110,11 @@ impl State {
         }
         let event = scenario.key_of(message);
         let payload = payload(scenario.event_of(event));
-        let offer = Offer { delivery, key: key(event), payload, size: 10, schema: 0, verdict: Verdict::Row };
+        let verdict = match scenario.refused_by_loader && self.refused.contains(&scenario.event_of(event)) {
+            true => Verdict::Reject(Rejection::new(Reason::TypeMismatch, "")),
+            false => Verdict::Row,
+        };
+        let offer = Offer { delivery, key: key(event), payload, size: 10, schema: 0, verdict };
         self.feed(scenario, at, NOW, Input::Offer(offer));
     }
 
@@ -172,7 +177,8 @@ impl State {
         for message in &mut self.messages {
             message.waiting.retain(|(who, _)| *who != gone);
         }
-        self.flights.retain(|flight| flight.from != gone || flight.output != Output::CreateStream);
+        let ends = |flight: &Flight| flight.output == Output::CreateStream || flight.reply.is_some();
+        self.flights.retain(|flight| flight.from != gone || !ends(flight));
         self.flights.iter_mut().filter(|flight| flight.from == gone).for_each(Flight::orphan);
         self.sort_flights();
         self.loaders[at] = Loader::boot(scenario, gone + 2, self.generation);
