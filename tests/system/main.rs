@@ -7,3 +7,4 @@ mod exactly_once;
 mod foreign_clients;
 mod refusals;
 mod up;
+mod upsert;

@@ -57,28 +57,31 @@ pub(crate) async fn load(
         Err(RowFailure::Rejected(rejection)) => rejection,
         Err(RowFailure::Overloaded) => return Err(LoaderError::Overloaded),
         Err(RowFailure::Closed) => return Err(LoaderError::Stopping),
-        Err(RowFailure::Unavailable(error)) => {
-            tracing::warn!(table = %open.name, error = %chain(&error), "an append failed");
-            table.look_again(open.epoch).await;
-            return Err(match error {
-                AppendError::ResourceExhausted(_) => LoaderError::Exhausted,
-                AppendError::Permanent(_) | AppendError::RowErrors(_) => LoaderError::Refused,
-                AppendError::AlreadyExists(_)
-                | AppendError::Ambiguous { .. }
-                | AppendError::SchemaMismatchExtraFields(_)
-                | AppendError::StreamGone(_)
-                | AppendError::OutOfRange(_) => LoaderError::Undecided,
-            });
-        }
+        Err(RowFailure::Unavailable(error)) => return Err(unavailable(table, open, error).await),
     };
     let Purpose::Events { dead_letters } = table.purpose() else { return Err(LoaderError::DeadLetter) };
     let outcome = dead_letters.write(DeadLetter { origin, table: Some(open.name.clone()), rejection }).await?;
     let rejected = NewState::Rejected { payload, window };
-    if let Err(error) = services.ledger.swap(&key, &Expected::Absent, &rejected).await {
+    if let Err(error) = services.ledger.swap(&key, &Expected::Absent, &rejected, 0).await {
         tracing::warn!(error = %chain(&error), "a dead letter that the ledger does not know of");
     }
     Ok(match outcome {
         event::Outcome::Duplicate => Answer::Duplicate,
         _ => Answer::DeadLettered,
     })
+}
+
+/// What a delivery is told whose append failed for now; the table may not be what it was.
+pub(crate) async fn unavailable(table: &Table, open: &OpenTable, error: AppendError) -> LoaderError {
+    tracing::warn!(table = %open.name, error = %chain(&error), "an append failed");
+    table.look_again(open.epoch).await;
+    match error {
+        AppendError::ResourceExhausted(_) => LoaderError::Exhausted,
+        AppendError::Permanent(_) | AppendError::RowErrors(_) => LoaderError::Refused,
+        AppendError::AlreadyExists(_)
+        | AppendError::Ambiguous { .. }
+        | AppendError::SchemaMismatchExtraFields(_)
+        | AppendError::StreamGone(_)
+        | AppendError::OutOfRange(_) => LoaderError::Undecided,
+    }
 }

@@ -17,6 +17,9 @@ pub enum StartError {
     /// The claim ledger could not be opened.
     #[error(transparent)]
     Ledger(#[from] dedupe::LedgerError),
+    /// The client of the registry's bucket could not be made.
+    #[error("the registry of write streams cannot be reached")]
+    Registry(#[from] objects::StoreError),
     /// The Storage Write client could not be made.
     #[error(transparent)]
     StorageWrite(#[from] storage_write::ConnectError),
@@ -51,6 +54,8 @@ pub(crate) enum LoaderError {
     Refused,
     #[error("the dead letter could not be written")]
     DeadLetter,
+    #[error("the claim ledger lost claims, and is being made whole")]
+    Recovering,
     #[error("the table cannot be loaded now")]
     Table(#[from] TableFault),
 }
@@ -80,6 +85,7 @@ impl LoaderError {
             Self::Undecided => "undecided",
             Self::Refused => "refused",
             Self::DeadLetter => "dead_letter_failed",
+            Self::Recovering => "recovering",
             Self::Table(_) => "table",
         }
     }
@@ -101,6 +107,7 @@ impl LoaderError {
             | Self::Undecided
             | Self::Refused
             | Self::DeadLetter
+            | Self::Recovering
             | Self::Table(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -126,6 +133,7 @@ impl IntoResponse for LoaderError {
             | Self::Undecided
             | Self::Refused
             | Self::DeadLetter
+            | Self::Recovering
             | Self::Table(_) => problem,
         };
         problem.into_response()

@@ -9,12 +9,18 @@ mod calls;
 mod config;
 mod dead_letters;
 mod error;
+mod fence;
+mod generation;
+mod janitor;
+mod ledger_health;
 mod loader;
 pub mod metrics;
 mod push;
+mod recovery;
 mod row;
 mod stream;
 mod table;
+mod upsert;
 mod version;
 mod writer;
 

@@ -25,6 +25,8 @@ fn config() -> Config {
         bigquery_endpoint: Some(NOWHERE.into()),
         storage_endpoint: Some(NOWHERE.into()),
         ledger: LedgerConfig::InProcess { journal: None },
+        registry: None,
+        janitor_idle: Duration::from_secs(1800),
         auth: None,
         buffer_bytes: 1 << 20,
         limits: Limits::default(),

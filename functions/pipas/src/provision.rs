@@ -59,7 +59,8 @@ async fn warehouse(catalog: &Catalog, endpoints: &Endpoints) -> anyhow::Result<(
         tables.create_table(table).await.with_context(|| format!("table {}", table.name))?;
     }
     tables.create_own_table(&dead_letters).await.with_context(|| format!("table {}", dead_letters.name))?;
-    for view in catalog.views.values() {
+    let unique: Vec<_> = declared.iter().filter_map(|table| table.unique_view()).collect();
+    for view in unique.iter().chain(catalog.views.values()) {
         tables.create_view(view).await.with_context(|| format!("view {}", view.name))?;
     }
     Ok(())

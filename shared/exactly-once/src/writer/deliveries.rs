@@ -78,7 +78,7 @@ impl Writer {
     pub(super) fn finish(&mut self, key: EventKey, landed: Landed, payload: PayloadHash) {
         let mut first = true;
         self.answer_all(key, |delivery| {
-            if delivery != payload {
+            if !delivery.agrees(payload) {
                 return Answer::Conflict;
             }
             let first = std::mem::replace(&mut first, false);

@@ -132,10 +132,7 @@ impl Writer {
             Input::Claimed { call, results } => self.claimed(now, call, results),
             Input::ClaimUnknown { call } => self.claim_unknown(now, call),
             Input::EpochRefused { call } => self.epoch_refused(now, call),
-            Input::Generation(generation) => {
-                self.generation = generation;
-                self.suspended = false;
-            }
+            Input::Generation(generation) => self.generation_is(now, generation),
             Input::Appended { call, reply } => self.appended(now, call, reply),
             Input::Settled { call, results } => self.settled(call, results),
             Input::SettleFailed { call } => self.settle_failed(now, call),
@@ -225,6 +222,14 @@ impl Writer {
         if let OwnStream::Creating { failures } = self.stream {
             let retry_at = now + self.limits.create.delay(failures);
             self.stream = OwnStream::None { retry_at, failures: failures.saturating_add(1) };
+        }
+    }
+
+    /// The ledger is whole. A stream belongs to the generation that it was made under.
+    fn generation_is(&mut self, now: Time, generation: u64) {
+        self.suspended = false;
+        if std::mem::replace(&mut self.generation, generation) != generation {
+            self.rotate(now);
         }
     }
 
