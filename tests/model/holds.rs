@@ -2,7 +2,7 @@
 
 use crate::{
     check::{full, holds},
-    scenario::{Faults, Scenario},
+    scenario::{Faults, Scenario, Slow},
 };
 
 const CALM: Faults = Scenario::NOTHING.faults;
@@ -118,7 +118,7 @@ fn slow_replies() {
     holds("slow replies", Scenario {
         messages: bounds(&[0], &[0, 1]),
         faults,
-        slow_replies: true,
+        slow: Slow::All,
         heal_one_in: 64,
         ..Scenario::NOTHING
     });
@@ -131,22 +131,23 @@ fn a_failover_with_a_refused_row_and_slow_replies() {
         messages: bounds(&[0], &[0, 1]),
         refused: &[0],
         faults,
-        slow_replies: true,
+        slow: Slow::All,
         heal_one_in: 64,
         ..Scenario::NOTHING
     });
 }
 
+/// A reply to a swap that comes when the ledger has lost the swap: once it made a row and a dead letter of one event.
 #[test]
-fn a_failover_while_a_rejection_is_known_of_late() {
+fn a_rejection_that_is_heard_of_after_a_failover() {
     let faults = Faults { losses: 1, recoveries: 1, lifts: 1, redeliveries: 1, ..CALM };
-    holds("failover, late rejection", Scenario {
+    holds("rejection heard of late", Scenario {
         messages: &[0, 1],
         refused: &[0],
         refused_by_loader: true,
         faults,
-        slow_replies: true,
-        heal_one_in: 0,
+        slow: Slow::Swaps,
+        heal_one_in: 256,
         ..Scenario::NOTHING
     });
 }

@@ -3,13 +3,13 @@
 use std::{collections::VecDeque, time::Duration};
 
 use exactly_once::{
-    Claim, Claimed, EventKey, Expected, NewState, Owner, PayloadHash, Settled, State, Swapped, Want,
+    Claim, Claimed, EventKey, Expected, NewState, Owner, PayloadHash, Restored, Settled, State, Swapped, Want,
     rules::{self, Stored},
 };
 
 use crate::{
     scenario::Weakness,
-    state::{NOW, index},
+    state::{NOW, WINDOW, index},
 };
 
 /// The most writes that a failover forgets.
@@ -79,9 +79,8 @@ impl Ledger {
         self.write(key, |slot| rules::swap(slot, NOW, expected, new))
     }
 
-    /// Puts a fact in the place of whatever stands.
-    pub(crate) fn restore(&mut self, key: &EventKey, fact: Stored) {
-        self.write(key, |slot| *slot = Some(fact));
+    pub(crate) fn restore(&mut self, key: &EventKey, restored: Restored) {
+        self.write(key, |slot| rules::restore(slot, NOW, restored, WINDOW));
     }
 
     /// The data is whole for this generation, unless another ledger stands here than was surveyed.

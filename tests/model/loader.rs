@@ -94,14 +94,12 @@ pub(crate) struct Flight {
     pub(crate) reply: Option<Input>,
 }
 
-/// How a write stream is made: created, registered under the generation that was read before, and thrown away where that
-/// generation is over.
+/// How a write stream is made: created, registered under its maker's generation, and used if that is still the registry's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Stage {
     Asked,
-    Created { stream: u8, generation: u8 },
-    Registered { stream: u8, generation: u8 },
-    Outdated { stream: u8 },
+    Created { stream: u8 },
+    Registered { stream: u8 },
 }
 
 impl Flight {

@@ -2,26 +2,36 @@
 
 use std::collections::BTreeSet;
 
-use exactly_once::{Input, rules::Stored};
+use exactly_once::{Input, PayloadHash, Restored};
 
 use crate::{
     ledger::Adopted,
     scenario::{Scenario, Weakness},
-    state::{NOW, State, WINDOW, key, payload, stream_of},
+    state::{NOW, State, key, stream_of},
 };
+
+/// The registry's generation: which it is, for which ledger it was raised, and whether that one is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Registry {
+    pub(crate) number: u8,
+    pub(crate) identity: u8,
+    pub(crate) open: bool,
+}
 
 /// How far a recovery is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Recovery {
     /// The ledger's identity is to be read.
     Survey,
-    /// The registry's generation is to be bumped, unless the ledger is of it.
-    Bump { identity: u8, adopted: Adopted },
+    /// The registry's generation is to be raised, unless the ledger is of it, or it was raised for this ledger already.
+    Raise { identity: u8, adopted: Adopted },
     /// The streams of all generations before this one are to be finalized.
     Fence { identity: u8, generation: u8 },
     /// Rows and dead letters, as they were read, are to be told to the ledger.
     Restore { identity: u8, generation: u8, rows: BTreeSet<u8>, dead_letters: BTreeSet<u8> },
-    /// The ledger is whole.
+    /// The ledger is whole; of those who made it so, one opens the generation.
+    Open { identity: u8, generation: u8 },
+    /// The ledger is to know its generation.
     Adopt { identity: u8, generation: u8 },
 }
 
@@ -31,7 +41,7 @@ impl Recovery {
         match self {
             Self::Survey | Self::Restore { .. } | Self::Adopt { .. } => true,
             Self::Fence { .. } => weakness == Weakness::NoRegistry,
-            Self::Bump { .. } => false,
+            Self::Raise { .. } | Self::Open { .. } => false,
         }
     }
 }
@@ -40,11 +50,19 @@ impl State {
     /// Whether the step can be made.
     pub(crate) fn can_recover(&self, recovery: &Recovery) -> bool {
         match recovery {
-            Recovery::Bump { identity, adopted } => {
-                self.left.recoveries > 0 || *adopted == (*identity, self.generation)
+            Recovery::Raise { identity, adopted } => {
+                self.left.recoveries > 0 || self.is_whole(*identity, *adopted) || self.is_raised_for(*identity)
             }
             _ => true,
         }
+    }
+
+    fn is_whole(&self, identity: u8, adopted: Adopted) -> bool {
+        adopted == (identity, self.registry.number)
+    }
+
+    fn is_raised_for(&self, identity: u8) -> bool {
+        self.registry.identity == identity && !self.registry.open
     }
 
     pub(crate) fn recover(&mut self, scenario: &Scenario, at: usize, stale: bool) {
@@ -53,16 +71,18 @@ impl State {
         let next = match recovery {
             Recovery::Survey => {
                 let ledger = &self.ledgers[ledger];
-                Some(Recovery::Bump { identity: ledger.identity, adopted: ledger.adopted })
+                Some(Recovery::Raise { identity: ledger.identity, adopted: ledger.adopted })
             }
-            Recovery::Bump { identity, adopted } if adopted == (identity, self.generation) => {
-                self.recovered(scenario, at, self.generation);
+            Recovery::Raise { identity, adopted } if self.is_whole(identity, adopted) => {
+                self.recovered(scenario, at, self.registry.number);
                 None
             }
-            Recovery::Bump { identity, .. } => {
-                self.left.recoveries -= 1;
-                self.generation += 1;
-                Some(Recovery::Fence { identity, generation: self.generation })
+            Recovery::Raise { identity, .. } => {
+                if !self.is_raised_for(identity) {
+                    self.left.recoveries -= 1;
+                    self.registry = Registry { number: self.registry.number + 1, identity, open: false };
+                }
+                Some(Recovery::Fence { identity, generation: self.registry.number })
             }
             Recovery::Fence { identity, generation } => Some(self.fence_next(scenario, ledger, identity, generation)),
             Recovery::Restore { identity, .. }
@@ -72,16 +92,18 @@ impl State {
             }
             Recovery::Restore { identity, generation, rows, dead_letters } => {
                 let ledger = &mut self.ledgers[ledger];
-                let until = NOW + WINDOW;
+                let payload = PayloadHash::UNKNOWN;
                 if scenario.weakness != Weakness::LossNotRestored {
-                    for row in rows {
-                        ledger.restore(&key(row), Stored::Done { payload: payload(row), until });
-                    }
-                    for letter in dead_letters {
-                        ledger.restore(&key(letter), Stored::Rejected { payload: payload(letter), until });
-                    }
+                    rows.into_iter().for_each(|row| ledger.restore(&key(row), Restored::Done { payload }));
+                    let rejected = Restored::Rejected { payload };
+                    dead_letters.into_iter().for_each(|letter| ledger.restore(&key(letter), rejected));
                 }
-                Some(Recovery::Adopt { identity, generation })
+                Some(Recovery::Open { identity, generation })
+            }
+            Recovery::Open { identity, generation } => {
+                let ours = self.registry == Registry { number: generation, identity, open: false };
+                self.registry.open |= ours;
+                Some(if ours { Recovery::Adopt { identity, generation } } else { Recovery::Survey })
             }
             Recovery::Adopt { identity, generation } => match self.ledgers[ledger].adopt(identity, generation) {
                 true => {

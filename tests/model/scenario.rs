@@ -15,11 +15,20 @@ pub(crate) struct Scenario {
     pub(crate) faults: Faults,
     /// What is taken away from the protocol.
     pub(crate) weakness: Weakness,
-    /// Whether a reply travels as long as it likes. If not it comes when its call arrives: the caller's next call may take its
-    /// time all the same.
-    pub(crate) slow_replies: bool,
+    /// Which replies travel as long as they like.
+    pub(crate) slow: Slow,
     /// Of how many states one is healed, to see that nothing is stuck.
     pub(crate) heal_one_in: u64,
+}
+
+/// Which replies travel as long as they like. The others come when their call arrives: the caller's next call may take its
+/// time all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slow {
+    None,
+    /// Those of swaps.
+    Swaps,
+    All,
 }
 
 /// How often each fault may happen.
@@ -69,7 +78,7 @@ impl Scenario {
             recoveries: 0,
         },
         weakness: Weakness::None,
-        slow_replies: false,
+        slow: Slow::None,
         heal_one_in: 0,
     };
 

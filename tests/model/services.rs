@@ -7,7 +7,7 @@ use crate::{
     ledger::{aged, strangers_claim},
     loader::{Flight, Stage, incarnation},
     recovery::Recovery,
-    scenario::{Scenario, Weakness},
+    scenario::{Scenario, Slow, Weakness},
     state::{AGES_BEFORE_SUSPECT, NOW, State, index, key, name, stream_of},
 };
 
@@ -44,7 +44,12 @@ impl State {
             return;
         }
         let reply = self.carry_out(scenario, &mut flight, manner);
-        if flight.awaited && scenario.slow_replies {
+        let slow = match scenario.slow {
+            Slow::None => false,
+            Slow::Swaps => matches!(flight.output, Output::Swap { .. }),
+            Slow::All => true,
+        };
+        if flight.awaited && slow {
             flight.replied(reply);
             self.flights.push(flight);
             self.sort_flights();
@@ -169,34 +174,25 @@ impl State {
     fn create(&mut self, scenario: &Scenario, mut flight: Flight) {
         let Some(at) = self.living(flight.from) else { return };
         let registered = scenario.guarded() && scenario.weakness != Weakness::NoRegistry;
+        let unread = scenario.weakness == Weakness::RegisteredUnread;
         let created = match flight.stage {
-            Stage::Asked if registered && self.generation != self.loaders[at].generation => {
-                self.loaders[at].recovery.get_or_insert(Recovery::Survey);
-                Some(Input::CreateFailed)
-            }
             Stage::Asked => {
                 let loader = &mut self.loaders[at];
                 let stream = loader.incarnation * 8 + loader.streams;
                 loader.streams += 1;
                 self.streams.insert(stream, Default::default());
-                flight.stage = Stage::Created { stream, generation: self.generation };
+                flight.stage = Stage::Created { stream };
                 (!registered).then(|| Input::StreamCreated { stream: name(stream) })
             }
-            Stage::Created { stream, generation } => {
-                self.streams.entry(stream).or_default().registered = Some(generation);
-                flight.stage = Stage::Registered { stream, generation };
+            Stage::Created { stream } => {
+                self.streams.entry(stream).or_default().registered = Some(flight.generation);
+                flight.stage = Stage::Registered { stream };
                 None
             }
-            Stage::Registered { stream, generation } => {
-                if self.generation == generation || scenario.weakness == Weakness::RegisteredUnread {
-                    Some(Input::StreamCreated { stream: name(stream) })
-                } else {
-                    flight.stage = Stage::Outdated { stream };
-                    None
-                }
+            Stage::Registered { stream } if self.registry.number == flight.generation || unread => {
+                Some(Input::StreamCreated { stream: name(stream) })
             }
-            Stage::Outdated { stream } => {
-                self.streams.entry(stream).or_default().finalized = true;
+            Stage::Registered { .. } => {
                 self.loaders[at].recovery.get_or_insert(Recovery::Survey);
                 Some(Input::CreateFailed)
             }

@@ -12,6 +12,7 @@ use exactly_once::{
 };
 
 use crate::{
+    recovery::Registry,
     ledger::Ledger,
     loader::{Flight, Loader, call_of, digest, request_of},
     scenario::{Faults, Scenario, Weakness},
@@ -35,8 +36,7 @@ pub(crate) struct State {
     pub(crate) streams: BTreeMap<u8, WriteStream>,
     /// The ledger, and the one before it where it still answers.
     pub(crate) ledgers: Vec<Ledger>,
-    /// The registry's generation.
-    pub(crate) generation: u8,
+    pub(crate) registry: Registry,
     pub(crate) dead_letters: BTreeSet<u8>,
     /// The streams of dead letters of this generation, and of those before it, are fenced.
     pub(crate) dead_letters_fenced: u8,
@@ -75,7 +75,7 @@ impl State {
             flights: Vec::new(),
             streams: BTreeMap::new(),
             ledgers: vec![Ledger::new(keys)],
-            generation,
+            registry: Registry { number: generation, identity: 0, open: true },
             dead_letters: BTreeSet::new(),
             dead_letters_fenced: 0,
             refused: scenario.refused.iter().copied().collect(),
@@ -181,7 +181,7 @@ impl State {
         self.flights.retain(|flight| flight.from != gone || !ends(flight));
         self.flights.iter_mut().filter(|flight| flight.from == gone).for_each(Flight::orphan);
         self.sort_flights();
-        self.loaders[at] = Loader::boot(scenario, gone + 2, self.generation);
+        self.loaders[at] = Loader::boot(scenario, gone + 2, self.registry.number);
     }
 
     /// At most one byte string at an offset, unless each earlier copy was refused for certain.

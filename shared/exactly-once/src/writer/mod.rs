@@ -225,12 +225,18 @@ impl Writer {
         }
     }
 
-    /// The ledger is whole. A stream belongs to the generation that it was made under.
+    /// The ledger is whole. A stream belongs to the generation that it was made under, and so does what a call found or did:
+    /// the ledger may have forgotten it since.
     fn generation_is(&mut self, now: Time, generation: u64) {
         self.suspended = false;
-        if std::mem::replace(&mut self.generation, generation) != generation {
-            self.rotate(now);
+        if std::mem::replace(&mut self.generation, generation) == generation {
+            return;
         }
+        self.rotate(now);
+        if !self.limits.reject_rows {
+            self.send_all_back();
+        }
+        self.swap_again();
     }
 
     /// The ledger is of another generation: our stream belongs to the old one.
