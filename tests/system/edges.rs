@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// A crate, and what it may use of ours. `*`: anything.
-const MAY_USE: [(&str, &[&str]); 19] = [
+const MAY_USE: [(&str, &[&str]); 20] = [
     ("event", &[]),
     ("service", &[]),
     ("googleapis", &[]),
@@ -28,6 +28,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     ("local-cloud", &["event", "catalog", "googleapis"]),
     ("pipas", &["*"]),
     ("tests", &["*"]),
+    ("model", &["*"]),
 ];
 
 #[test]

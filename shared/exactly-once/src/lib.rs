@@ -23,4 +23,4 @@ pub use io::{Alarm, Answer, AppendReply, BadRow, CallId, DeliveryId, Input, Offe
 pub use key::{EventKey, PayloadHash};
 pub use limits::{Backoff, Limits};
 pub use time::Time;
-pub use writer::Writer;
+pub use writer::{Numbers, Writer};

@@ -5,6 +5,7 @@ mod deliveries;
 mod entry;
 mod fence;
 mod found;
+mod normal;
 mod reject;
 mod settle;
 
@@ -16,6 +17,7 @@ use std::{
 use batch::Batch;
 use entry::{Entry, Phase};
 use fence::Fence;
+pub use normal::Numbers;
 use settle::Settlement;
 
 use crate::{Alarm, CallId, Claim, DeliveryId, EventKey, Input, Limits, Output, Owner, Retry, Time, Verdict};
@@ -223,12 +225,18 @@ impl Writer {
         }
     }
 
-    /// The ledger is whole. A stream belongs to the generation that it was made under.
+    /// The ledger is whole. A stream belongs to the generation that it was made under, and so does what a call found or did:
+    /// the ledger may have forgotten it since.
     fn generation_is(&mut self, now: Time, generation: u64) {
         self.suspended = false;
-        if std::mem::replace(&mut self.generation, generation) != generation {
-            self.rotate(now);
+        if std::mem::replace(&mut self.generation, generation) == generation {
+            return;
         }
+        self.rotate(now);
+        if !self.limits.reject_rows {
+            self.send_all_back();
+        }
+        self.swap_again();
     }
 
     /// The ledger is of another generation: our stream belongs to the old one.
