@@ -154,9 +154,8 @@ impl Scenario {
             if stands.writer.wake_at().is_some_and(|at| at <= NOW) {
                 actions.push(Action::Tick { loader });
             }
-            let waits = |message: &crate::state::Message| {
-                message.waiting.iter().any(|(who, _)| *who == stands.incarnation)
-            };
+            let waits =
+                |message: &crate::state::Message| message.waiting.iter().any(|(who, _)| *who == stands.incarnation);
             if state.left.expiries > 0 && state.messages.iter().any(waits) {
                 actions.push(Action::TimeOut { loader });
             }
@@ -177,9 +176,10 @@ impl Scenario {
 
     fn outside(&self, state: &State, actions: &mut Vec<Action>) {
         if state.left.dropped_streams > 0 {
-            let orphans = state.streams.iter().filter(|(id, stream)| {
-                !stream.finalized && !stream.dropped && state.living(**id / 8).is_none()
-            });
+            let orphans = state
+                .streams
+                .iter()
+                .filter(|(id, stream)| !stream.finalized && !stream.dropped && state.living(**id / 8).is_none());
             actions.extend(orphans.map(|(id, _)| Action::Drop { stream: *id }));
         }
         if state.left.lifts > 0 {

@@ -12,9 +12,9 @@ use exactly_once::{
 };
 
 use crate::{
-    recovery::Registry,
     ledger::Ledger,
     loader::{Flight, Loader, call_of, digest, request_of},
+    recovery::Registry,
     scenario::{Faults, Scenario, Weakness},
 };
 
@@ -103,7 +103,9 @@ impl State {
         let incarnation = self.loaders[at].incarnation;
         let waiting = &mut self.messages[message].waiting;
         let number = (0..).map(|copy| DeliveryId(message as u64 * 8 + copy));
-        let Some(delivery) = number.into_iter().find(|number| !waiting.contains(&(incarnation, *number))) else { return };
+        let Some(delivery) = number.into_iter().find(|number| !waiting.contains(&(incarnation, *number))) else {
+            return;
+        };
         waiting.insert((incarnation, delivery));
         if scenario.weakness == Weakness::AckFirst {
             self.messages[message].acked = true;

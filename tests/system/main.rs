@@ -8,6 +8,7 @@ mod emulator;
 mod exactly_once;
 mod foreign_clients;
 mod foreign_server;
+mod ledger;
 mod probe;
 mod refusals;
 mod up;
