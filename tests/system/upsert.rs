@@ -126,3 +126,27 @@ async fn the_view_of_unique_rows_hides_what_was_written_twice() -> anyhow::Resul
     assert_eq!(world.query(unique).await?, [[json!("200"), json!("200"), json!("200")]]);
     world.stop().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upserts_need_no_ledger() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    // Nothing listens there.
+    let loader_env = vec![("PIPAS_REDIS_URL", "redis://127.0.0.1:1".to_owned())];
+    let setup = Setup { loader_env, ..catalog(folder.path())? };
+    setup.faults.inject(Rule::new("BigQueryWrite/AppendRows", When::Next(2), Action::ApplyThenFail));
+    let world = World::start(setup).await?;
+    let order = |order: u64, version: u64| {
+        (json!({ "order": order, "version": version, "state": "s" }), format!("{order}-{version}"))
+    };
+    let events: Vec<_> = (1..=3).rev().flat_map(|version| (0..20).map(move |id| order(id, version))).collect();
+    post(&world, &events).await?;
+    eventually(Duration::from_secs(60), async || {
+        let written = outcomes(&world, "written").await?;
+        anyhow::ensure!(written >= events.len() as u64, "{written} of {}", events.len());
+        Ok(())
+    })
+    .await?;
+    let sql = "SELECT COUNT(*), COUNT(DISTINCT `order`), MIN(version), MAX(version) FROM shop.orders";
+    assert_eq!(world.query(sql).await?, [[json!("20"), json!("20"), json!("3"), json!("3")]]);
+    world.stop().await
+}
