@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use exactly_once::{Claim, Claimed, EventKey, Expected, NewState, PayloadHash, Restored, Settled, State, Swapped, Want};
+use exactly_once::{
+    Claim, Claimed, EventKey, Expected, NewState, PayloadHash, Restored, Settled, State, Swapped, Want,
+};
 
 use crate::Survey;
 
@@ -80,7 +82,9 @@ pub enum LedgerError {
     #[error("the claim ledger is not the one that was adopted for this generation: it may have lost claims")]
     Epoch,
     /// The server does not say which it is, so that nobody could tell when it has lost claims.
-    #[error("the claim ledger's server shows neither master_replid nor run_id in INFO: a loss of claims would go unnoticed")]
+    #[error(
+        "the claim ledger's server shows neither master_replid nor run_id in INFO: a loss of claims would go unnoticed"
+    )]
     Unidentified,
     /// A key's value is none that a ledger writes.
     #[error("the claim ledger holds {detail}")]

@@ -254,7 +254,9 @@ fn surveyed(answer: &[Option<Vec<u8>>]) -> Result<Survey, LedgerError> {
     let beat = beat.as_deref().map(|digits| time(digits).ok_or_else(|| corrupt("a beat that is no time")));
     Ok(Survey {
         identity: text(identity).ok_or(LedgerError::Unidentified)?,
-        adopted: adopted.map(|adopted| adopted.ok_or_else(|| corrupt("a generation that no ledger wrote"))).transpose()?,
+        adopted: adopted
+            .map(|adopted| adopted.ok_or_else(|| corrupt("a generation that no ledger wrote")))
+            .transpose()?,
         beat: beat.transpose()?,
         now: now.as_deref().and_then(time).ok_or_else(|| corrupt("no time"))?,
     })
