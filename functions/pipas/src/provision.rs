@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::Context;
+use archive::{ObjectStore, StoreConfig};
 use catalog::Catalog;
 use pubsub::{RetryBackoff, SubscriptionSpec, TopicSpec};
-use serde_json::json;
 use storage_write::Tables;
 
 use crate::instance::Endpoints;
@@ -16,7 +16,9 @@ const RETRY: RetryBackoff = RetryBackoff { minimum: Duration::from_millis(100), 
 
 /// Makes everything at `endpoints` that `catalog` declares and that is not there.
 pub async fn provision(catalog: &Catalog, endpoints: &Endpoints) -> anyhow::Result<()> {
-    bucket(endpoints).await.context("the archive's bucket")?;
+    let bucket = StoreConfig { bucket: endpoints.archive_bucket.clone(), endpoint: Some(endpoints.storage.clone()) };
+    let store = ObjectStore::connect(&bucket).await?;
+    store.ensure_bucket(&endpoints.project).await.context("the archive's bucket")?;
     warehouse(catalog, endpoints).await?;
     topics(catalog, endpoints).await
 }
@@ -61,17 +63,6 @@ async fn warehouse(catalog: &Catalog, endpoints: &Endpoints) -> anyhow::Result<(
     tables.create_own_table(&dead_letters).await.with_context(|| format!("table {}", dead_letters.name))?;
     for view in catalog.views.values() {
         tables.create_view(view).await.with_context(|| format!("view {}", view.name))?;
-    }
-    Ok(())
-}
-
-async fn bucket(endpoints: &Endpoints) -> anyhow::Result<()> {
-    let url = format!("{}/storage/v1/b", endpoints.storage);
-    let request = reqwest::Client::new().post(url).query(&[("project", &endpoints.project)]);
-    let response = request.json(&json!({ "name": endpoints.archive_bucket })).send().await?;
-    // 409: it is there already.
-    if response.status() != reqwest::StatusCode::CONFLICT {
-        response.error_for_status()?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ pub struct QueryRows {
     /// The columns in BigQuery's JSON schema format.
     pub fields: Vec<serde_json::Value>,
     /// The rows, each with its cells in the order of the columns. A cell is what stands in its `v`: null, text, an array for
-    /// REPEATED, an object with `f` for a STRUCT.
+    /// REPEATED, an object with `f` for a STRUCT. A TIMESTAMP is its microseconds since 1970.
     pub rows: Vec<Vec<serde_json::Value>>,
 }
 
@@ -25,6 +25,14 @@ pub struct QueryRows {
 struct QueryRequest<'a> {
     query: &'a str,
     use_legacy_sql: bool,
+    format_options: FormatOptions,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FormatOptions {
+    /// Without it a TIMESTAMP is written as a float, which cuts its microseconds off.
+    use_int64_timestamp: bool,
 }
 
 #[derive(Deserialize)]
@@ -66,7 +74,8 @@ impl Tables {
     /// Runs `sql` (GoogleSQL) and reads every page of its answer.
     pub async fn query(&self, sql: &str) -> Result<QueryRows, TablesError> {
         let deadline = Instant::now() + QUERY_TIMEOUT;
-        let request = QueryRequest { query: sql, use_legacy_sql: false };
+        let format_options = FormatOptions { use_int64_timestamp: true };
+        let request = QueryRequest { query: sql, use_legacy_sql: false, format_options };
         let mut page: QueryResponse = self.call(Method::POST, "/queries", Some(&request)).await?;
         let job = page.job_reference.take();
         let mut answer = QueryRows::default();
@@ -88,7 +97,7 @@ impl Tables {
 }
 
 fn next_page(job: &JobReference, token: Option<&str>) -> String {
-    let mut path = format!("/queries/{}?timeoutMs=10000", encoded(&job.job_id));
+    let mut path = format!("/queries/{}?timeoutMs=10000&formatOptions.useInt64Timestamp=true", encoded(&job.job_id));
     for (name, value) in [("location", job.location.as_deref()), ("pageToken", token)] {
         if let Some(value) = value {
             path.push_str(&format!("&{name}={}", encoded(value)));
