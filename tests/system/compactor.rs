@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
     path::Path,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use archive::{ManifestEntry, Records};
@@ -13,6 +13,8 @@ use serde_json::json;
 use tests::{Setup, World, changed_catalog, eventually};
 
 const STREAM: &str = "events";
+/// What a run held comes again when its lease ends.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backlog_is_drained_and_overlapping_triggers_write_once() -> anyhow::Result<()> {
@@ -38,18 +40,21 @@ async fn a_budget_ends_a_run_and_the_next_takes_the_rest() -> anyhow::Result<()>
     let setup = Setup { data_dir: Some(data.path().to_owned()), catalog: Some(catalog), ..Setup::default() };
     let world = World::start(setup).await?;
     publish(&world, 0..1000).await?;
+    // Messages that were on their way to a run that ended come to a later one, when they are given back.
     let mut spent = 0;
-    loop {
+    let deadline = Instant::now() + PATIENCE;
+    while archived(data.path())?.len() < 1000 {
+        assert!(Instant::now() < deadline, "{} of 1000 are archived", archived(data.path())?.len());
         let report = world.compact().await?[STREAM].clone();
-        if report["state"] == "drained" {
-            break;
+        if report["state"] == "budget_spent" {
+            assert_eq!((&report["messages"], &report["backlog_left"]), (&json!(300), &json!(true)), "{report}");
+            spent += 1;
+        } else {
+            assert_eq!(report["state"], "drained", "{report}");
+            assert!(report["messages"].as_u64() < Some(300), "{report}");
         }
-        assert_eq!((&report["state"], &report["messages"]), (&json!("budget_spent"), &json!(300)), "{report}");
-        assert_eq!(report["backlog_left"], true, "{report}");
-        spent += 1;
-        assert!(spent < 20, "{report}");
     }
-    assert!(spent >= 3, "{spent} runs used their budget up");
+    assert!(spent > 0, "no run used its budget up");
     assert_eq!(archived(data.path())?.into_keys().collect::<BTreeSet<_>>(), (0..1000).map(id).collect());
     world.stop().await
 }
@@ -63,15 +68,19 @@ async fn nothing_is_acked_that_is_not_archived() -> anyhow::Result<()> {
     for calls in ["storage/PUT", "storage/POST"] {
         let error: Action = serde_json::from_value(json!({ "error": { "code": 7, "message": "no" } }))?;
         world.faults.inject(Rule::new(calls, When::Every(1), error));
-        let (status, report) = world.try_to_compact("").await?;
-        assert_eq!((status, &report[STREAM]["state"]), (500, &json!("failed")), "{report}");
-        assert_eq!(report[STREAM]["messages"], 0, "{report}");
+        // A run that meets no message, as their leases have not ended yet, writes nothing and succeeds.
+        eventually(PATIENCE, async || {
+            let (status, report) = world.try_to_compact("").await?;
+            assert_eq!(report[STREAM]["messages"], 0, "{report}");
+            anyhow::ensure!((status, &report[STREAM]["state"]) == (500, &json!("failed")), "{status}: {report}");
+            Ok(())
+        })
+        .await?;
         world.faults.clear();
         assert_eq!(archived(data.path())?, BTreeMap::new());
         assert_eq!(world.subscription("events-archive").await?["acked"], 0);
     }
-    // What was held comes again when its lease ends.
-    eventually(Duration::from_secs(150), async || {
+    eventually(PATIENCE, async || {
         world.compact().await?;
         let archived = archived(data.path())?.len();
         anyhow::ensure!(archived == 1000, "{archived} of 1000");
