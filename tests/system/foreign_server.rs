@@ -51,6 +51,7 @@ impl Foreign {
             partition: None,
             cluster: Vec::new(),
             event_id: None,
+            delivery: catalog::Delivery::default(),
             unknown_fields: UnknownFields::Ignore,
         };
         eventually(Duration::from_secs(30), async || Ok(tables.create_dataset("foreign").await?)).await?;

@@ -16,6 +16,7 @@ async fn verdicts(faults: Faults) -> anyhow::Result<Vec<(String, String)>> {
     let endpoints = Endpoints {
         project: Options::default().project,
         archive_bucket: nowhere(),
+        registry_bucket: String::new(),
         receiver: nowhere(),
         loader: nowhere(),
         compactor: nowhere(),

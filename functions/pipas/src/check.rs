@@ -128,16 +128,17 @@ fn of_stream(stream: &Stream, rate: Option<f64>) -> CheckedStream {
         stream: stream.name.clone(),
         event_id: stream.event_id.as_ref().map_or_else(|| "the producer's".to_owned(), ToString::to_string),
         dedupe_window_seconds: stream.dedupe_window.as_secs(),
-        tables: stream.tables.iter().map(|table| of_table(stream, table)).collect(),
+        tables: stream.tables.iter().map(of_table).collect(),
         rate_per_second: rate,
         ledger_bytes: rate.map(|rate| ledger_bytes(rate, stream.dedupe_window)),
     }
 }
 
-fn of_table(stream: &Stream, table: &Declared) -> CheckedTable {
-    let delivery = match stream.delivery {
+fn of_table(table: &Declared) -> CheckedTable {
+    let delivery = match &table.delivery {
         Delivery::ExactlyOnce => "exactly_once",
         Delivery::AtLeastOnce => "at_least_once",
+        Delivery::Upsert(_) => "upsert",
     };
     CheckedTable { table: table.name.to_string(), delivery, columns: table.schema.fields.len() }
 }

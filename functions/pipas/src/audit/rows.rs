@@ -78,9 +78,9 @@ pub(super) async fn of_table(
     interval: &Interval,
     mut take: impl FnMut(&Row<'_>),
 ) -> anyhow::Result<()> {
-    let may_repeat = match stream.delivery {
+    let may_repeat = match &table.delivery {
         Delivery::ExactlyOnce => false,
-        Delivery::AtLeastOnce => true,
+        Delivery::AtLeastOnce | Delivery::Upsert(_) => true,
     };
     let name = table.name.to_string();
     let sql = format!(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
-use catalog::{Field, FieldType, Mode, Table, TableName, TableSchema, UnknownFields, When};
+use catalog::{Delivery, Field, FieldType, Mode, Table, TableName, TableSchema, UnknownFields, When};
 use serde_json::json;
 use storage_write::{
     AppendRequest, CallError, Client, ClientConfig, RowEncoder, SharedDescriptor, StreamWriter, Tables, WriteStreamName,
@@ -69,6 +69,7 @@ impl Stand {
             partition: None,
             cluster: Vec::new(),
             event_id: None,
+            delivery: Delivery::default(),
             unknown_fields: UnknownFields::Reject,
         };
         tables.create_dataset(dataset).await.context("the dataset")?;
