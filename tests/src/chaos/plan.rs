@@ -9,8 +9,9 @@ use tonic::Code;
 pub(super) enum Step {
     /// kill -9, and another in its place after a while.
     Kill { absent: Duration },
-    /// SIGSTOP, and SIGCONT after a while: meanwhile its claims may be taken over, and then it goes on.
-    Pause { for_: Duration },
+    /// SIGSTOP, and SIGCONT after a while. Where it is also cut off, its deliveries go to another meanwhile, which takes over
+    /// its claims; and then it goes on.
+    Pause { for_: Duration, is_cut_off: bool },
     /// SIGTERM, and another in its place.
     Terminate,
     /// kill -9 of Redis, which starts again with its data.
@@ -25,7 +26,7 @@ impl Step {
         let (short, pause, lost) = (span(0, 1500), span(1000, 5000), span(20, 400));
         match random.random_range(0..100) {
             0..35 => Self::Kill { absent: short },
-            35..70 => Self::Pause { for_: pause },
+            35..70 => Self::Pause { for_: pause, is_cut_off: random.random_bool(0.7) },
             70..85 => Self::Terminate,
             85..93 if failover => Self::FailOver { lost },
             _ => Self::RestartRedis,
@@ -77,7 +78,7 @@ pub(super) fn inject(random: &mut StdRng, faults: &Faults) {
         ("BigQueryWrite/AppendRows", 0.01, error(Code::Internal)),
         ("BigQueryWrite/AppendRows", 0.005, error(Code::ResourceExhausted)),
         ("BigQueryWrite/AppendRows", 0.03, late(random.random_range(100..1000))),
-        ("BigQueryWrite/AppendRows", 0.01, late(random.random_range(3000..5000))),
+        ("BigQueryWrite/AppendRows", 0.02, late(random.random_range(3000..5000))),
         ("BigQueryWrite/CreateWriteStream", 0.1, error(Code::Unavailable)),
         ("BigQueryWrite/CreateWriteStream", 0.1, Action::ApplyThenFail),
         ("BigQueryWrite/CreateWriteStream", 0.1, late(random.random_range(100..1500))),

@@ -58,9 +58,9 @@ impl Redis {
     /// Cuts the replica off, lets `lost` go by, kills the primary, and has the replica take its place: what was written
     /// meanwhile is lost.
     pub(super) async fn fail_over(&mut self, lost: Duration) -> anyhow::Result<()> {
-        self.link.cut();
+        self.link.cut(self.primary.address);
         tokio::time::sleep(lost).await;
-        self.front.cut();
+        self.front.cut(self.primary.address);
         self.primary.kill();
         self.started += 1;
         let fresh = Server::start(self.folder.path().join(self.started.to_string()), free()?).await?;

@@ -13,7 +13,7 @@ use clap::Args;
 use crate::{cli::Global, instance::Endpoints, span::Span};
 use race::Race;
 use stand::{Place, Stand};
-use verdict::{Finding, Verdict};
+use verdict::Verdict;
 
 /// Try what exactly-once delivery assumes of BigQuery, on a table of its own that it drops
 ///
