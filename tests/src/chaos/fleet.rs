@@ -2,7 +2,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use catalog::{Catalog, Stream};
-use local_cloud::{Faults, LocalCloud};
+use local_cloud::{Faults, LocalCloud, RuleId};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -14,7 +14,11 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{plan::Step, redis::Redis, relay::Relay};
+use super::{
+    plan::{Step, lose_answers},
+    redis::Redis,
+    relay::Relay,
+};
 use crate::{Process, World, eventually};
 
 /// Loaders of a run.
@@ -35,6 +39,8 @@ pub(super) struct Fleet {
     front: Relay,
     /// Loaders that are paused, and until when.
     paused: Vec<(Instant, Pid)>,
+    /// Outages of the answers, and until when.
+    outages: Vec<(Instant, RuleId)>,
     /// Loaders that were told to stop.
     stopping: JoinSet<anyhow::Result<()>>,
 }
@@ -79,6 +85,7 @@ impl Fleet {
             loaders,
             front,
             paused,
+            outages: Vec::new(),
             stopping,
         };
         fleet.fill()?;
@@ -89,9 +96,13 @@ impl Fleet {
         self.catalog.streams.get(name).with_context(|| format!("no stream {name}"))
     }
 
-    /// Lets those go on that were paused for long enough, or all of them.
+    /// Ends what has lasted for as long as it should, or all of it: pauses and outages.
     pub(super) fn resume(&mut self, all: bool) -> anyhow::Result<()> {
         let now = Instant::now();
+        self.outages.retain(|(until, rule)| {
+            let is_over = all || *until <= now;
+            !(is_over && self.faults.remove(*rule))
+        });
         let (over, paused): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.paused).into_iter().partition(|(until, _)| all || *until <= now);
         self.paused = paused;
@@ -131,6 +142,7 @@ impl Fleet {
                 }
                 self.fill()?;
             }
+            Step::Outage { for_ } => self.outages.push((Instant::now() + for_, lose_answers(&self.faults))),
             Step::RestartRedis => self.redis.restart().await?,
             Step::FailOver { lost } => self.redis.fail_over(lost).await?,
         }
@@ -158,8 +170,8 @@ impl Fleet {
 
     /// Ends the faults; from now on everything goes well.
     pub(super) async fn heal(&mut self) -> anyhow::Result<()> {
-        self.faults.clear();
         self.resume(true)?;
+        self.faults.clear();
         while let Some(stopped) = self.stopping.join_next().await {
             stopped??;
         }
