@@ -90,4 +90,45 @@ except exceptions.OutOfRange:
     pass
 stream.close()
 assert client.finalize_write_stream(name=committed.name).row_count == 1
+
+# Change data: the newest row of a key is shown.
+keyed = bigquery.Table.from_api_repr({
+    "tableReference": {"projectId": "pipas-local", "datasetId": "d", "tableId": "keyed"},
+    "schema": {"fields": [{"name": "id", "type": "INTEGER", "mode": "REQUIRED"}, {"name": "name", "type": "STRING"}]},
+    "tableConstraints": {"primaryKey": {"columns": ["id"]}},
+    "clustering": {"fields": ["id"]},
+})
+assert rest.create_table(keyed).table_constraints.primary_key.columns == ["id"]
+assert rest.get_table("pipas-local.d.keyed").table_constraints.primary_key.columns == ["id"]
+message.field.add(name="_CHANGE_TYPE", number=3, type=descriptor_pb2.FieldDescriptorProto.TYPE_STRING, label=1)
+message.field.add(name="_CHANGE_SEQUENCE_NUMBER", number=4, type=descriptor_pb2.FieldDescriptorProto.TYPE_STRING, label=1)
+pool = descriptor_pool.DescriptorPool()
+pool.Add(file)
+Change = message_factory.GetMessageClass(pool.FindMessageTypeByName("p.Row"))
+
+
+def change(id, name, kind, sequence):
+    return Change(id=id, name=name, _CHANGE_TYPE=kind, _CHANGE_SEQUENCE_NUMBER=sequence)
+
+
+table = client.table_path("pipas-local", "d", "keyed")
+stream = writer.AppendRowsStream(client, template(f"{table}/streams/_default"))
+stream.send(request([change(1, "new", "UPSERT", "A"), change(2, "new", "UPSERT", "A")])).result(timeout=30)
+stream.send(request([change(1, "late", "UPSERT", "9"), change(2, None, "DELETE", "B")])).result(timeout=30)
+try:
+    stream.send(request([change(3, "x", "INSERT", "1")])).result(timeout=30)
+    raise SystemExit("a change that is neither UPSERT nor DELETE was taken")
+except exceptions.GoogleAPICallError:
+    pass
+stream.close()
+shown = [(row.id, row.name) for row in rest.query("SELECT id, name FROM d.keyed").result()]
+assert shown == [(1, "new")], shown
+committed = client.create_write_stream(parent=table, write_stream=types.WriteStream(type_=types.WriteStream.Type.COMMITTED))
+stream = writer.AppendRowsStream(client, template(committed.name))
+try:
+    stream.send(request([change(4, "x", "UPSERT", "1")], 0)).result(timeout=30)
+    raise SystemExit("an upsert was taken by a created stream")
+except exceptions.InvalidArgument:
+    pass
+stream.close()
 print("ok")

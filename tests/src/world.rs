@@ -14,6 +14,8 @@ use crate::Process;
 pub struct Setup {
     /// The folder of the local cloud's data; `None`: a temporary one.
     pub data_dir: Option<PathBuf>,
+    /// The catalog's file; `None`: the shipped one.
+    pub catalog: Option<PathBuf>,
     /// What the local cloud does wrong.
     pub faults: Faults,
     /// Google's Pub/Sub emulator, in place of the local Pub/Sub.
@@ -22,7 +24,7 @@ pub struct Setup {
     pub loader_env: Vec<(&'static str, String)>,
 }
 
-/// The local cloud, a receiver, a loader and a compactor, with the shipped catalog and a real Redis.
+/// The local cloud, a receiver, a loader and a compactor, with one catalog and a real Redis.
 pub struct World {
     /// Where everything is.
     pub endpoints: Endpoints,
@@ -33,13 +35,14 @@ pub struct World {
     loader: Option<Process>,
     compactor: Option<Process>,
     loader_env: Vec<(&'static str, String)>,
+    catalog: PathBuf,
     http: reqwest::Client,
 }
 
 impl World {
     /// Starts everything, and waits until it is ready.
     pub async fn start(setup: Setup) -> anyhow::Result<Self> {
-        let Setup { data_dir, faults, pubsub, loader_env } = setup;
+        let Setup { data_dir, catalog, faults, pubsub, loader_env } = setup;
         let options = local_cloud::Options { data_dir, faults: faults.clone(), ..Default::default() };
         let project = options.project.clone();
         let cloud = LocalCloud::start(options).await?;
@@ -48,6 +51,7 @@ impl World {
             endpoints: Endpoints {
                 project,
                 archive_bucket: "pipas-archive".into(),
+                registry_bucket: "pipas-registry".into(),
                 receiver: String::new(),
                 loader: String::new(),
                 compactor: String::new(),
@@ -63,6 +67,7 @@ impl World {
             loader: None,
             compactor: None,
             loader_env,
+            catalog: catalog.unwrap_or_else(Self::catalog_file),
             http: reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?,
         };
         world.start_loader().await?;
@@ -88,7 +93,7 @@ impl World {
         let loader = self.function("loader", &self.loader_env)?;
         self.endpoints.loader = loader.url.clone();
         self.loader = Some(loader);
-        pipas::provision(&Catalog::load(&Self::catalog_file())?, &self.endpoints).await
+        pipas::provision(&Catalog::load(&self.catalog)?, &self.endpoints).await
     }
 
     /// Kills the loader as `kill -9` does.
@@ -177,13 +182,14 @@ impl World {
     fn function(&self, name: &str, more: &[(&'static str, String)]) -> anyhow::Result<Process> {
         let endpoints = &self.endpoints;
         let mut env = vec![
-            ("PIPAS_CATALOG", Self::catalog_file().display().to_string()),
+            ("PIPAS_CATALOG", self.catalog.display().to_string()),
             ("GOOGLE_CLOUD_PROJECT", endpoints.project.clone()),
             ("PIPAS_PUBSUB_ENDPOINT", endpoints.pubsub.clone()),
             ("PIPAS_BIGQUERY_ENDPOINT", endpoints.bigquery.clone()),
             ("PIPAS_BIGQUERY_STORAGE_ENDPOINT", endpoints.bigquery_storage.clone()),
             ("PIPAS_STORAGE_ENDPOINT", endpoints.storage.clone()),
             ("PIPAS_ARCHIVE_BUCKET", endpoints.archive_bucket.clone()),
+            ("PIPAS_REGISTRY_BUCKET", endpoints.registry_bucket.clone()),
             ("PIPAS_REDIS_URL", Self::redis_url()?),
             ("PIPAS_PUSH_AUTH", "none".to_owned()),
             ("PIPAS_COMPACTOR_IDLE_MS", "500".to_owned()),

@@ -5,24 +5,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// A crate, and what it may use of ours. `*`: anything.
-const MAY_USE: [(&str, &[&str]); 17] = [
+const MAY_USE: [(&str, &[&str]); 20] = [
     ("event", &[]),
     ("service", &[]),
     ("googleapis", &[]),
+    ("objects", &[]),
     ("catalog", &["event"]),
     ("exactly-once", &["event", "catalog"]),
     ("pubsub", &["event", "catalog", "googleapis"]),
     ("dedupe", &["event", "catalog", "exactly-once"]),
     ("storage-write", &["event", "catalog", "googleapis"]),
-    ("archive", &["event", "catalog"]),
+    ("archive", &["event", "catalog", "objects"]),
+    ("registry", &["event", "catalog", "objects"]),
     ("receiver", &["service", "event", "catalog", "pubsub"]),
     ("poller", &["service", "event", "catalog", "pubsub"]),
-    ("loader", &["service", "event", "catalog", "pubsub", "dedupe", "exactly-once", "storage-write"]),
-    ("compactor", &["service", "event", "catalog", "pubsub", "archive"]),
-    ("replayer", &["service", "event", "catalog", "pubsub", "archive"]),
+    (
+        "loader",
+        &["service", "event", "catalog", "pubsub", "dedupe", "exactly-once", "storage-write", "objects", "registry"],
+    ),
+    ("compactor", &["service", "event", "catalog", "pubsub", "archive", "objects"]),
+    ("replayer", &["service", "event", "catalog", "pubsub", "archive", "objects"]),
     ("local-cloud", &["event", "catalog", "googleapis"]),
     ("pipas", &["*"]),
     ("tests", &["*"]),
+    ("model", &["*"]),
 ];
 
 #[test]

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use catalog::{Field, FieldType, Mode, TableName, TableSchema, UnknownFields, When};
+use catalog::{Delivery, Field, FieldType, Mode, TableName, TableSchema, UnknownFields, When};
 use serde_json::json;
 use storage_write::{
     AppendError, Appender, AppenderConfig, Client, ClientConfig, LiveEncoder, Metrics, StreamWriter, Tables,
@@ -53,6 +53,7 @@ impl Foreign {
             cluster: Vec::new(),
             event_id: None,
             unknown_fields: UnknownFields::Ignore,
+            delivery: Delivery::ExactlyOnce,
         };
         eventually(Duration::from_secs(30), async || Ok(tables.create_dataset("foreign").await?)).await?;
         tables.create_own_table(&declared).await?;

@@ -11,3 +11,4 @@ mod foreign_server;
 mod probe;
 mod refusals;
 mod up;
+mod upsert;

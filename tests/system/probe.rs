@@ -19,6 +19,7 @@ async fn verdicts(faults: Faults) -> anyhow::Result<Vec<(String, String)>> {
     let endpoints = Endpoints {
         project: Options::default().project,
         archive_bucket: nowhere(),
+        registry_bucket: nowhere(),
         receiver: nowhere(),
         loader: nowhere(),
         compactor: nowhere(),

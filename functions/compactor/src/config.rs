@@ -1,6 +1,6 @@
 use std::{path::PathBuf, time::Duration};
 
-use archive::StoreConfig;
+use objects::StoreConfig;
 use pubsub::{OidcConfig, PubSubConfig, push_auth};
 use service::{Env, EnvError};
 

@@ -1,6 +1,7 @@
-use archive::{EncodeError, StoreError};
+use archive::EncodeError;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use objects::StoreError;
 use pubsub::{PullError, PushAuthError};
 use service::problem::Problem;
 

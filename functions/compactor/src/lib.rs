@@ -16,9 +16,9 @@ mod turns;
 
 use std::{sync::Arc, time::Duration};
 
-use archive::ObjectStore;
 use axum::{Router, routing::post};
 use catalog::Catalog;
+use objects::ObjectStore;
 use pubsub::{Client, PushAuth};
 use service::App;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};

@@ -1,6 +1,7 @@
-use archive::{ManifestEntry, ObjectStore, ObjectWriter, Upload, object_name};
+use archive::{ManifestEntry, ObjectWriter, object_name};
 use catalog::Codec;
 use event::Message;
+use objects::{ObjectStore, Upload};
 use pubsub::Ack;
 use uuid::Uuid;
 

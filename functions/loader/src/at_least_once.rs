@@ -28,9 +28,11 @@ pub(crate) async fn load(
 ) -> Result<Answer, LoaderError> {
     let services = &table.services;
     let Incoming { key, payload, content, origin, room: _room } = incoming;
-    match services.ledger.read(&[key]).await.map(|mut states| states.pop().flatten()) {
+    let known = services.ledger.read(&[key]).await;
+    services.ledger_health.saw(known.is_ok());
+    match known.map(|mut states| states.pop().flatten()) {
         Ok(Some(State::Done { payload: known } | State::Rejected { payload: known })) => {
-            return Ok(if known == payload { Answer::Duplicate } else { Answer::Conflict });
+            return Ok(if known.agrees(payload) { Answer::Duplicate } else { Answer::Conflict });
         }
         Ok(Some(State::Claimed { .. } | State::Rejecting { .. }) | None) => {}
         Err(error) => tracing::warn!(error = %chain(&error), "loading without the ledger"),
@@ -57,28 +59,31 @@ pub(crate) async fn load(
         Err(RowFailure::Rejected(rejection)) => rejection,
         Err(RowFailure::Overloaded) => return Err(LoaderError::Overloaded),
         Err(RowFailure::Closed) => return Err(LoaderError::Stopping),
-        Err(RowFailure::Unavailable(error)) => {
-            tracing::warn!(table = %open.name, error = %chain(&error), "an append failed");
-            table.look_again(open.epoch).await;
-            return Err(match error {
-                AppendError::ResourceExhausted(_) => LoaderError::Exhausted,
-                AppendError::Permanent(_) | AppendError::RowErrors(_) => LoaderError::Refused,
-                AppendError::AlreadyExists(_)
-                | AppendError::Ambiguous { .. }
-                | AppendError::SchemaMismatchExtraFields(_)
-                | AppendError::StreamGone(_)
-                | AppendError::OutOfRange(_) => LoaderError::Undecided,
-            });
-        }
+        Err(RowFailure::Unavailable(error)) => return Err(unavailable(table, open, error).await),
     };
     let Purpose::Events { dead_letters } = table.purpose() else { return Err(LoaderError::DeadLetter) };
     let outcome = dead_letters.write(DeadLetter { origin, table: Some(open.name.clone()), rejection }).await?;
     let rejected = NewState::Rejected { payload, window };
-    if let Err(error) = services.ledger.swap(&key, &Expected::Absent, &rejected).await {
+    if let Err(error) = services.ledger.swap(&key, &Expected::Absent, &rejected, 0).await {
         tracing::warn!(error = %chain(&error), "a dead letter that the ledger does not know of");
     }
     Ok(match outcome {
         event::Outcome::Duplicate => Answer::Duplicate,
         _ => Answer::DeadLettered,
     })
+}
+
+/// What a delivery is told whose append failed for now; the table may not be what it was.
+pub(crate) async fn unavailable(table: &Table, open: &OpenTable, error: AppendError) -> LoaderError {
+    tracing::warn!(table = %open.name, error = %chain(&error), "an append failed");
+    table.look_again(open.epoch).await;
+    match error {
+        AppendError::ResourceExhausted(_) => LoaderError::Exhausted,
+        AppendError::Permanent(_) | AppendError::RowErrors(_) => LoaderError::Refused,
+        AppendError::AlreadyExists(_)
+        | AppendError::Ambiguous { .. }
+        | AppendError::SchemaMismatchExtraFields(_)
+        | AppendError::StreamGone(_)
+        | AppendError::OutOfRange(_) => LoaderError::Undecided,
+    }
 }

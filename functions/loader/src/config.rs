@@ -2,6 +2,7 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 
 use exactly_once::Limits;
 use jiff::SignedDuration;
+use objects::StoreConfig;
 use pubsub::{OidcConfig, push_auth};
 use secrecy::SecretString;
 use service::{Env, EnvError, EnvReader};
@@ -19,6 +20,10 @@ pub struct Config {
     pub storage_endpoint: Option<String>,
     /// Where claims are kept.
     pub ledger: LedgerConfig,
+    /// The bucket of the registry of write streams; `None`: none is kept, and a failover of the ledger may write an event twice.
+    pub registry: Option<StoreConfig>,
+    /// How long a write stream may be idle before the janitor ends it.
+    pub janitor_idle: Duration,
     /// Whose token a push must carry; `None`: nobody's.
     pub auth: Option<OidcConfig>,
     /// Bytes of all deliveries that are being read or wait for their answer; over it a push is refused with 429.
@@ -67,9 +72,13 @@ impl Config {
         let mut read = env.read();
         let catalog = read.or("PIPAS_CATALOG", "the path of pipas.yaml", PathBuf::from("/etc/pipas/pipas.yaml"));
         let project = read.required("GOOGLE_CLOUD_PROJECT", "a project id");
-        let bigquery_endpoint = endpoint(&mut read, "PIPAS_BIGQUERY_ENDPOINT");
-        let storage_endpoint = endpoint(&mut read, "PIPAS_BIGQUERY_STORAGE_ENDPOINT");
+        let bigquery_endpoint = url(&mut read, "PIPAS_BIGQUERY_ENDPOINT");
+        let storage_endpoint = url(&mut read, "PIPAS_BIGQUERY_STORAGE_ENDPOINT");
         let ledger = ledger(&mut read);
+        let bucket: Option<String> = read.optional("PIPAS_REGISTRY_BUCKET", "the name of a bucket");
+        let endpoint = url(&mut read, "PIPAS_STORAGE_ENDPOINT");
+        let registry = bucket.map(|bucket| StoreConfig { bucket, endpoint });
+        let janitor_idle = span(&mut read, "PIPAS_JANITOR_IDLE", Duration::from_secs(30 * 60));
         let auth = auth(&mut read);
         let buffer_bytes = read.or("PIPAS_LOADER_BUFFER_BYTES", "a number of bytes", 128 * MIB);
         if buffer_bytes < 32 * MIB || u32::try_from(buffer_bytes).is_err() {
@@ -87,6 +96,8 @@ impl Config {
             bigquery_endpoint,
             storage_endpoint,
             ledger,
+            registry,
+            janitor_idle,
             auth,
             buffer_bytes,
             limits,
@@ -96,7 +107,7 @@ impl Config {
     }
 }
 
-fn endpoint(read: &mut EnvReader<'_>, name: &'static str) -> Option<String> {
+fn url(read: &mut EnvReader<'_>, name: &'static str) -> Option<String> {
     let url: Option<String> = read.optional(name, "a URL");
     if url.as_deref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
         read.problem(name, "expected a URL that starts with http:// or https://");
@@ -142,20 +153,20 @@ fn auth(read: &mut EnvReader<'_>) -> Option<OidcConfig> {
     }
 }
 
+fn span(read: &mut EnvReader<'_>, name: &'static str, default: Duration) -> Duration {
+    let found = read.or(name, "a time such as `90s` or `500ms`", Span(default)).0;
+    if found.is_zero() {
+        read.problem(name, "expected a time longer than zero");
+    }
+    found
+}
+
 /// The times of the protocol. Where only the suspicion age is given, an owner gives up in half of it.
 fn limits(read: &mut EnvReader<'_>) -> Limits {
-    const EXPECTED: &str = "a time such as `90s` or `500ms`";
     let default = Limits::default();
-    let mut span = |name: &'static str, default: Duration| {
-        let found = read.or(name, EXPECTED, Span(default)).0;
-        if found.is_zero() {
-            read.problem(name, "expected a time longer than zero");
-        }
-        found
-    };
-    let hold = span("PIPAS_HOLD", default.hold);
-    let suspect_after = span("PIPAS_SUSPECT_AFTER", default.suspect_after);
-    let append_limit = span("PIPAS_APPEND_LIMIT", suspect_after / 2);
+    let hold = span(read, "PIPAS_HOLD", default.hold);
+    let suspect_after = span(read, "PIPAS_SUSPECT_AFTER", default.suspect_after);
+    let append_limit = span(read, "PIPAS_APPEND_LIMIT", suspect_after / 2);
     if append_limit >= suspect_after {
         read.problem(
             "PIPAS_SUSPECT_AFTER",

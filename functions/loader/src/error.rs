@@ -17,6 +17,15 @@ pub enum StartError {
     /// The claim ledger could not be opened.
     #[error(transparent)]
     Ledger(#[from] dedupe::LedgerError),
+    /// The client of the registry's bucket could not be made.
+    #[error("the registry of write streams cannot be reached")]
+    Registry(#[from] objects::StoreError),
+    /// The catalog wants a registry, and nothing says where it is.
+    #[error(
+        "PIPAS_REGISTRY_BUCKET is not set; expected the bucket of the registry of write streams \
+         (or `registry: none` in the catalog: then a failover of the ledger may write an event twice)"
+    )]
+    NoRegistry,
     /// The Storage Write client could not be made.
     #[error(transparent)]
     StorageWrite(#[from] storage_write::ConnectError),
@@ -41,7 +50,7 @@ pub(crate) enum LoaderError {
     UnknownStream { named: String, streams: Vec<String> },
     #[error("too many bytes wait for BigQuery")]
     Overloaded,
-    #[error("BigQuery's quota is exhausted")]
+    #[error("BigQuery's quota is exhausted, or the loaders' share of it")]
     Exhausted,
     #[error("the loader is stopping")]
     Stopping,
@@ -51,6 +60,8 @@ pub(crate) enum LoaderError {
     Refused,
     #[error("the dead letter could not be written")]
     DeadLetter,
+    #[error("the claim ledger lost claims, and is being made whole")]
+    Recovering,
     #[error("the table cannot be loaded now")]
     Table(#[from] TableFault),
 }
@@ -80,6 +91,7 @@ impl LoaderError {
             Self::Undecided => "undecided",
             Self::Refused => "refused",
             Self::DeadLetter => "dead_letter_failed",
+            Self::Recovering => "recovering",
             Self::Table(_) => "table",
         }
     }
@@ -101,6 +113,7 @@ impl LoaderError {
             | Self::Undecided
             | Self::Refused
             | Self::DeadLetter
+            | Self::Recovering
             | Self::Table(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -126,6 +139,7 @@ impl IntoResponse for LoaderError {
             | Self::Undecided
             | Self::Refused
             | Self::DeadLetter
+            | Self::Recovering
             | Self::Table(_) => problem,
         };
         problem.into_response()

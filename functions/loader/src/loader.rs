@@ -1,11 +1,13 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{Router, routing::post};
-use catalog::Catalog;
+use catalog::{Catalog, TableName, dead_letters_table};
 use dedupe::{InProcessLedger, Ledger, RedisLedger, RedisSettings};
-use exactly_once::Owner;
+use exactly_once::{Limits, Owner};
 use futures::future::join_all;
+use objects::ObjectStore;
 use pubsub::PushAuth;
+use registry::Registry;
 use service::App;
 use storage_write::{Client, ClientConfig, Tables};
 use tokio::{
@@ -15,7 +17,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Config, LedgerConfig, StartError, dead_letters::DeadLetters, error::LoaderError, metrics::Metrics, push,
+    Config, LedgerConfig, StartError,
+    dead_letters::DeadLetters,
+    error::LoaderError,
+    generation::Generations,
+    janitor::{self, Janitor},
+    ledger_health::LedgerHealth,
+    metrics::Metrics,
+    push,
+    quota::Quota,
+    recovery::{Claimed, Recovery},
     stream::StreamLoader,
 };
 
@@ -31,6 +42,7 @@ pub(crate) struct Inner {
     ledger: Arc<dyn Ledger>,
     streams: BTreeMap<String, Arc<StreamLoader>>,
     by_subscription: BTreeMap<String, Arc<StreamLoader>>,
+    pub(crate) janitor: Option<Janitor>,
     room: Arc<Semaphore>,
 }
 
@@ -40,6 +52,11 @@ pub(crate) struct Services {
     pub(crate) tables: Tables,
     pub(crate) storage: Client,
     pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) ledger_health: LedgerHealth,
+    /// Which write streams may receive rows; `None`: nobody keeps track.
+    pub(crate) registry: Option<Registry>,
+    pub(crate) generations: Generations,
+    pub(crate) quota: Quota,
     /// This incarnation: no other process, and no later start, claims under it.
     pub(crate) owner: Owner,
     pub(crate) metrics: Metrics,
@@ -61,18 +78,28 @@ impl Loader {
         };
         let metrics = Metrics::new()?;
         let ledger = ledger(&config.ledger).await?;
+        let registry = match (catalog.registry, &config.registry) {
+            (catalog::Registry::Storage, Some(store)) => Some(Registry::new(ObjectStore::connect(store).await?)),
+            (catalog::Registry::Storage, None) => return Err(StartError::NoRegistry),
+            (catalog::Registry::None, _) => None,
+        };
         let storage = ClientConfig::new(&config.project, config.storage_endpoint.clone());
         let services = Arc::new(Services {
             project: config.project.clone(),
             tables: Tables::connect(&config.project, config.bigquery_endpoint.as_deref()).await?,
             storage: Client::connect(storage, metrics.storage.clone())?,
             ledger: Arc::clone(&ledger),
+            ledger_health: LedgerHealth::default(),
+            generations: Generations::new(registry.is_none().then_some(0)),
+            registry,
+            quota: Quota::new(&catalog.quotas),
             owner: Owner::generate(),
             metrics: metrics.clone(),
             #[cfg(feature = "unfenced")]
             unfenced: config.unfenced,
         });
         let stop = CancellationToken::new();
+        let claimed = claimed(&catalog);
         let dead_letters = Arc::new(DeadLetters::new(&services, &config.limits));
         let streams: BTreeMap<String, Arc<StreamLoader>> = catalog
             .streams
@@ -85,9 +112,30 @@ impl Loader {
         let by_subscription =
             streams.values().map(|stream| (stream.stream.loader_subscription(), Arc::clone(stream))).collect();
         let room = Arc::new(Semaphore::new(config.buffer_bytes));
+        let janitor = services.registry.clone().map(|registry| {
+            let recovery = Recovery::new(Arc::clone(&services), registry.clone(), claimed.clone());
+            tokio::spawn(recovery.run(stop.clone()));
+            Janitor::new(Arc::clone(&services), registry, config.janitor_idle, &claimed)
+        });
         tracing::info!(loader.owner = %services.owner, streams = streams.len(), "loader connected");
-        Ok(Self(Arc::new(Inner { auth, metrics, dead_letters, stop, ledger, streams, by_subscription, room })))
+        Ok(Self(Arc::new(Inner { auth, metrics, dead_letters, stop, ledger, streams, by_subscription, janitor, room })))
     }
+}
+
+/// The tables whose rows are claimed, each once, with the longest window that names it.
+fn claimed(catalog: &Catalog) -> Vec<Claimed> {
+    let mut windows: BTreeMap<&TableName, Duration> = BTreeMap::new();
+    for stream in catalog.streams.values() {
+        for table in stream.tables.iter() {
+            let window = windows.entry(&table.name).or_default();
+            *window = stream.dedupe_window.max(*window);
+        }
+    }
+    let dead_letters =
+        Claimed { name: dead_letters_table().name, window: Limits::default().window, is_dead_letters: true };
+    let tables =
+        windows.into_iter().map(|(name, window)| Claimed { name: name.clone(), window, is_dead_letters: false });
+    tables.chain([dead_letters]).collect()
 }
 
 impl Inner {
@@ -142,6 +190,7 @@ pub fn router(loader: Loader) -> App {
     let router = Router::new()
         .route("/", post(push::push))
         .route("/push/{stream}", post(push::push))
+        .route("/janitor", post(janitor::post))
         .fallback(service::problem::no_such_path)
         .with_state(inner);
     App::new(router, registry)

@@ -30,6 +30,20 @@ pub const ROTATIONS: &str = "pipas_loader_rotations_total";
 /// Things that cannot happen while the protocol's assumptions hold.
 pub const ALARMS: &str = "pipas_loader_alarms_total";
 
+/// The generation of the ledger that this loader works under; 0: nobody guards, or nobody knows yet.
+pub const GENERATION: &str = "pipas_loader_generation";
+/// Recoveries of a ledger that lost claims, by result (`done`, `failed`).
+pub const RECOVERIES: &str = "pipas_loader_recoveries_total";
+/// Events that were written into a ledger that had lost them.
+pub const RESTORED: &str = "pipas_loader_restored_total";
+/// Rows that were appended without a claim because the ledger was lost, by stream.
+pub const UNCLAIMED: &str = "pipas_loader_unclaimed_total";
+/// Write streams of which the table shows another number of rows than their fence said.
+pub const MISMATCHES: &str = "pipas_loader_stream_mismatches_total";
+/// Calls that were not made because the loaders' share of a quota is used up, by quota (`create_write_stream`,
+/// `connections`, `throughput`).
+pub const BRAKED: &str = "pipas_loader_braked_total";
+
 /// The loader's counters. Cheap to clone; every clone counts into the same.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
@@ -45,6 +59,12 @@ pub(crate) struct Metrics {
     pub(crate) fences: IntCounterVec,
     pub(crate) rotations: IntCounter,
     pub(crate) alarms: IntCounter,
+    pub(crate) generation: IntGauge,
+    pub(crate) recoveries: IntCounterVec,
+    pub(crate) restored: IntCounter,
+    pub(crate) unclaimed: IntCounterVec,
+    pub(crate) mismatches: IntCounter,
+    pub(crate) braked: IntCounterVec,
     pub(crate) storage: storage_write::Metrics,
 }
 
@@ -81,6 +101,12 @@ impl Metrics {
             fences: vec(&registry, FENCES, "Fences of write streams", &["owner", "result"])?,
             rotations: put(&registry, IntCounter::new(ROTATIONS, "Write streams given up while in use")?)?,
             alarms: put(&registry, IntCounter::new(ALARMS, "Things that cannot happen")?)?,
+            generation: put(&registry, IntGauge::new(GENERATION, "The generation of the ledger")?)?,
+            recoveries: vec(&registry, RECOVERIES, "Recoveries of the ledger, by result", &["result"])?,
+            restored: put(&registry, IntCounter::new(RESTORED, "Events restored to the ledger")?)?,
+            unclaimed: vec(&registry, UNCLAIMED, "Rows appended without a claim", &["stream"])?,
+            mismatches: put(&registry, IntCounter::new(MISMATCHES, "Streams whose rows are not what was counted")?)?,
+            braked: vec(&registry, BRAKED, "Calls not made for a quota's sake", &["quota"])?,
             storage: storage_write::Metrics::new(&registry)?,
             registry,
         })
@@ -97,6 +123,7 @@ impl Metrics {
             self.deliveries.with_label_values(&[stream, outcome.name()]);
         }
         self.freshness.with_label_values(&[stream]);
+        self.unclaimed.with_label_values(&[stream]);
     }
 
     pub(crate) fn delivery(&self, stream: &str, outcome: Outcome) {

@@ -23,6 +23,7 @@ use crate::{
     calls,
     dead_letters::DeadLetter,
     error::LoaderError,
+    fence,
     loader::Services,
     row::{Content, Incoming, Place},
     table::{Purpose, Table},
@@ -37,6 +38,8 @@ pub(crate) struct Driver {
     epoch: i64,
     purpose: Purpose,
     services: Arc<Services>,
+    /// The generation that the machine works under.
+    generation: u64,
     start: Instant,
     events: HashMap<EventKey, Incoming>,
     waiting: HashMap<DeliveryId, Waiting>,
@@ -97,6 +100,7 @@ impl Driver {
             epoch,
             purpose,
             services: Arc::clone(&table.services),
+            generation: 0,
             start: Instant::now(),
             events: HashMap::new(),
             waiting: HashMap::new(),
@@ -109,6 +113,8 @@ impl Driver {
 
     /// Runs until `stop`, and then until what was begun has come to its end.
     pub(crate) async fn run(mut self, mut offers: mpsc::UnboundedReceiver<Offered>, stop: CancellationToken) {
+        let mut generations = self.services.generations.watch();
+        generations.mark_changed();
         let (mut stopping, mut open) = (false, true);
         while !self.machine.is_finished() {
             let wake = self.machine.wake_at().map(|at| (self.start + at.since_start()).into());
@@ -127,6 +133,14 @@ impl Driver {
                         stop.cancel();
                     }
                 },
+                // Its sender lives as long as the services do.
+                Ok(()) = generations.changed() => {
+                    let found = *generations.borrow_and_update();
+                    if let Some(generation) = found {
+                        self.generation = generation;
+                        self.feed(Input::Generation(generation));
+                    }
+                }
                 Some(done) = self.calls.next(), if !self.calls.is_empty() => self.done(done),
                 () = sleep_until(alarm), if wake.is_some() => self.feed(Input::Tick),
             }
@@ -174,9 +188,9 @@ impl Driver {
     fn carry_out(&mut self, output: Output) {
         let services = Arc::clone(&self.services);
         match output {
-            Output::CreateStream => self.call(calls::create_stream(services, self.name.clone())),
-            Output::Claim { call, wants, claim, generation: _ } => {
-                self.call(calls::claim(services, call, wants, claim));
+            Output::CreateStream => self.call(calls::create_stream(services, self.name.clone(), self.generation)),
+            Output::Claim { call, wants, claim, generation } => {
+                self.call(calls::claim(services, call, wants, claim, generation));
             }
             Output::Append { call, request, stream, offset, schema: _, rows } => {
                 self.append(call, request, &stream, offset, &rows);
@@ -184,19 +198,14 @@ impl Driver {
             Output::Settle { call, claim, rows, window } => {
                 self.call(calls::settle(services, call, claim, rows, window))
             }
-            Output::Swap { call, key, expected, new, generation: _ } => {
-                self.call(calls::swap(services, call, key, expected, new));
+            Output::Swap { call, key, expected, new, generation } => {
+                self.call(calls::swap(services, call, key, (expected, new), generation));
             }
             Output::Fence { stream, own } => {
                 if own && !self.machine.is_stopping() {
                     services.metrics.rotations.inc();
                 }
-                let stream_column = match self.purpose {
-                    Purpose::Events { .. } => "ingest.write_stream",
-                    Purpose::DeadLetters => "write_stream",
-                };
-                let table = calls::Fenced { name: self.name.clone(), stream_column };
-                self.call(calls::fence(services, table, stream, own));
+                self.call(fence::fence(services, self.name.clone(), stream, own));
             }
             Output::WriteDeadLetter { key, rejection } => self.write_dead_letter(key, rejection),
             Output::Answer { delivery, answer } => self.answer(delivery, answer),

@@ -1,6 +1,6 @@
 //! The push endpoint where nothing of BigQuery is needed: who is let in, what is understood, when there is no room.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use axum::body::Body;
 use catalog::Catalog;
@@ -8,6 +8,7 @@ use exactly_once::Limits;
 use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
 use loader::{Config, LedgerConfig, Loader, metrics};
+use objects::StoreConfig;
 use pubsub::OidcConfig;
 use service::App;
 use tower::ServiceExt;
@@ -25,9 +26,11 @@ fn config() -> Config {
         bigquery_endpoint: Some(NOWHERE.into()),
         storage_endpoint: Some(NOWHERE.into()),
         ledger: LedgerConfig::InProcess { journal: None },
+        registry: Some(StoreConfig { bucket: "r".into(), endpoint: Some(NOWHERE.into()) }),
+        janitor_idle: Duration::from_secs(1800),
         auth: None,
         buffer_bytes: 1 << 20,
-        limits: Limits::default(),
+        limits: Limits { hold: Duration::from_millis(100), ..Limits::default() },
         #[cfg(feature = "unfenced")]
         unfenced: false,
     }

@@ -12,6 +12,8 @@ pub struct Endpoints {
     pub project: String,
     /// The bucket of the archive.
     pub archive_bucket: String,
+    /// The bucket of the registry of write streams.
+    pub registry_bucket: String,
     /// Takes events.
     pub receiver: String,
     /// Takes push deliveries.

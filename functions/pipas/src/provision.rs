@@ -1,11 +1,11 @@
-//! Makes what a catalog declares: topics, subscriptions, datasets, tables, views, the archive's bucket. What exists is left alone.
+//! Makes what a catalog declares: topics, subscriptions, datasets, tables, views, buckets. What exists is left alone.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::Context;
 use catalog::Catalog;
+use objects::{ObjectStore, StoreConfig};
 use pubsub::{RetryBackoff, SubscriptionSpec, TopicSpec};
-use serde_json::json;
 use storage_write::Tables;
 
 use crate::instance::Endpoints;
@@ -16,7 +16,7 @@ const RETRY: RetryBackoff = RetryBackoff { minimum: Duration::from_millis(100), 
 
 /// Makes everything at `endpoints` that `catalog` declares and that is not there.
 pub async fn provision(catalog: &Catalog, endpoints: &Endpoints) -> anyhow::Result<()> {
-    bucket(endpoints).await.context("the archive's bucket")?;
+    buckets(endpoints).await?;
     warehouse(catalog, endpoints).await?;
     topics(catalog, endpoints).await
 }
@@ -59,19 +59,18 @@ async fn warehouse(catalog: &Catalog, endpoints: &Endpoints) -> anyhow::Result<(
         tables.create_table(table).await.with_context(|| format!("table {}", table.name))?;
     }
     tables.create_own_table(&dead_letters).await.with_context(|| format!("table {}", dead_letters.name))?;
-    for view in catalog.views.values() {
+    let unique: Vec<_> = declared.iter().filter_map(|table| table.unique_view()).collect();
+    for view in unique.iter().chain(catalog.views.values()) {
         tables.create_view(view).await.with_context(|| format!("view {}", view.name))?;
     }
     Ok(())
 }
 
-async fn bucket(endpoints: &Endpoints) -> anyhow::Result<()> {
-    let url = format!("{}/storage/v1/b", endpoints.storage);
-    let request = reqwest::Client::new().post(url).query(&[("project", &endpoints.project)]);
-    let response = request.json(&json!({ "name": endpoints.archive_bucket })).send().await?;
-    // 409: it is there already.
-    if response.status() != reqwest::StatusCode::CONFLICT {
-        response.error_for_status()?;
+async fn buckets(endpoints: &Endpoints) -> anyhow::Result<()> {
+    for bucket in [&endpoints.archive_bucket, &endpoints.registry_bucket] {
+        let config = StoreConfig { bucket: bucket.clone(), endpoint: Some(endpoints.storage.clone()) };
+        let store = ObjectStore::connect(&config).await?;
+        store.ensure_bucket(&endpoints.project).await.with_context(|| format!("bucket {bucket}"))?;
     }
     Ok(())
 }

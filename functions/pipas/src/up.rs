@@ -29,7 +29,10 @@ use crate::{
 };
 
 const PROJECT: &str = "pipas-local";
-const BUCKET: &str = "pipas-archive";
+const ARCHIVE_BUCKET: &str = "pipas-archive";
+const REGISTRY_BUCKET: &str = "pipas-registry";
+/// How often the janitor looks after the write streams.
+const JANITOR_EVERY: Duration = Duration::from_secs(10 * 60);
 /// How often the account is written down.
 const ACCOUNT_EVERY: Duration = Duration::from_secs(1);
 
@@ -159,7 +162,8 @@ impl Instance {
         let local = cloud.endpoints();
         let endpoints = Endpoints {
             project: PROJECT.to_owned(),
-            archive_bucket: BUCKET.to_owned(),
+            archive_bucket: ARCHIVE_BUCKET.to_owned(),
+            registry_bucket: REGISTRY_BUCKET.to_owned(),
             receiver: url(&receiver)?,
             loader: url(&loader)?,
             compactor: url(&compactor)?,
@@ -190,19 +194,11 @@ impl Instance {
         Ok(instance)
     }
 
-    /// Starts what runs by the clock: the compactor's trigger, and the account.
+    /// Starts what runs by the clock: the triggers of the compactor and the janitor, and the account.
     fn schedule(&mut self, args: &UpArgs, data: &DataDir) {
-        let (url, stop) = (format!("{}/compact", self.endpoints.compactor), self.stop.clone());
-        let every = Duration::from_secs(args.compact_every);
-        self.schedules.spawn(async move {
-            let http = reqwest::Client::new();
-            while tick(&stop, every).await {
-                let answer = http.post(&url).send().await.and_then(reqwest::Response::error_for_status);
-                if let Err(error) = answer {
-                    tracing::warn!(%error, "the compactor's trigger failed");
-                }
-            }
-        });
+        let compactor = format!("{}/compact", self.endpoints.compactor);
+        self.trigger("compactor", compactor, Duration::from_secs(args.compact_every));
+        self.trigger("janitor", format!("{}/janitor", self.endpoints.loader), JANITOR_EVERY);
         let (endpoints, streams, carried) = (self.endpoints.clone(), self.streams.clone(), self.carried.clone());
         let (path, stop) = (data.path.clone(), self.stop.clone());
         self.schedules.spawn(async move {
@@ -210,6 +206,20 @@ impl Instance {
             while tick(&stop, ACCOUNT_EVERY).await {
                 if let Err(error) = write_account(&http, &endpoints, &streams, &carried, &path).await {
                     tracing::warn!(%error, "the account was not written down");
+                }
+            }
+        });
+    }
+
+    /// Posts to `url` by the clock, as Cloud Scheduler does.
+    fn trigger(&mut self, name: &'static str, url: String, every: Duration) {
+        let stop = self.stop.clone();
+        self.schedules.spawn(async move {
+            let http = reqwest::Client::new();
+            while tick(&stop, every).await {
+                let answer = http.post(&url).send().await.and_then(reqwest::Response::error_for_status);
+                if let Err(error) = answer {
+                    tracing::warn!(%error, "the {name}'s trigger failed");
                 }
             }
         });
@@ -262,6 +272,7 @@ fn environment(args: &UpArgs, endpoints: &Endpoints, data: &DataDir) -> Env {
         ("PIPAS_BIGQUERY_STORAGE_ENDPOINT", endpoints.bigquery_storage.clone()),
         ("PIPAS_STORAGE_ENDPOINT", endpoints.storage.clone()),
         ("PIPAS_ARCHIVE_BUCKET", endpoints.archive_bucket.clone()),
+        ("PIPAS_REGISTRY_BUCKET", endpoints.registry_bucket.clone()),
         ("PIPAS_PUSH_AUTH", "none".to_owned()),
         // The data directory is this process's alone, so another owner of a claim is one that died.
         ("PIPAS_SUSPECT_AFTER", "10s".to_owned()),

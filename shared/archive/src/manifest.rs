@@ -2,9 +2,10 @@
 
 use catalog::Codec;
 use event::Timestamp;
+use objects::{ObjectStore, StoreError, StoredObject};
 use serde::{Deserialize, Serialize};
 
-use crate::{ObjectStore, StoreError, StoredObject, Summary, layout::manifest_name};
+use crate::{Summary, layout::manifest_name};
 
 /// What the manifest says of one archive object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,12 +87,19 @@ fn avro_name(codec: Codec) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
     fn an_entry_is_what_it_was() {
-        let object =
-            StoredObject { name: "s/dt=2024-02-01/hr=10/x.avro".into(), generation: 17, bytes: 9, crc32c: 0xab };
+        let object = StoredObject {
+            name: "s/dt=2024-02-01/hr=10/x.avro".into(),
+            generation: 17,
+            bytes: 9,
+            crc32c: 0xab,
+            metadata: BTreeMap::new(),
+        };
         let time: Timestamp = "2024-02-01T10:04:46.123456Z".parse().expect("a time");
         let summary = Summary { records: 2, message_bytes: 5, first_publish_time: time, last_publish_time: time };
         let entry = ManifestEntry::new("s", &object, &summary, Codec::Zstd);

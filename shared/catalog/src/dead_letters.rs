@@ -1,4 +1,6 @@
-use crate::{Field, FieldType, Mode, Partition, PartitionType, Table, TableName, TableSchema, UnknownFields, When};
+use crate::{
+    Delivery, Field, FieldType, Mode, Partition, PartitionType, Table, TableName, TableSchema, UnknownFields, When,
+};
 
 /// `pipas_ops.dead_letters`, which every deployment has: the events that cannot be loaded, with their reasons and bytes.
 pub fn dead_letters_table() -> Table {
@@ -33,5 +35,6 @@ pub fn dead_letters_table() -> Table {
         cluster: vec!["stream".into(), "reason".into()],
         event_id: None,
         unknown_fields: UnknownFields::Reject,
+        delivery: Delivery::ExactlyOnce,
     }
 }

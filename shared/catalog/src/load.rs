@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fmt, path::Path};
 
-use crate::{ArchiveSettings, Problem, Stream, Table, TableName, View, declaration};
+use crate::{ArchiveSettings, Problem, Quotas, Registry, Stream, Table, TableName, View, declaration};
 
 /// The parsed `pipas.yaml`: streams, tables, schemas, views.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -11,6 +11,10 @@ pub struct Catalog {
     pub views: BTreeMap<TableName, View>,
     /// How the archive is written.
     pub archive: ArchiveSettings,
+    /// Where write streams are registered.
+    pub registry: Registry,
+    /// How much of BigQuery's quotas loaders may use.
+    pub quotas: Quotas,
 }
 
 /// Everything that is wrong with a catalog.

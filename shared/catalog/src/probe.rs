@@ -6,7 +6,7 @@ use event::Rejection;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::{JsonPointer, Malformed, Stream, When};
+use crate::{Delivery, JsonPointer, Malformed, Stream, When};
 
 /// What one scan of an event must find: made once a stream, from its pointers. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -41,12 +41,15 @@ struct Child {
 }
 
 impl Probe {
-    /// A probe for the pointers of `stream`: ids, ordering key, rules.
+    /// A probe for the pointers of `stream`: ids, ordering key, rules, sequences.
     pub fn new(stream: &Stream) -> Self {
         let mut pointers: BTreeSet<JsonPointer> = BTreeSet::new();
         pointers.extend(stream.event_id.iter().chain(&stream.ordering_key).cloned());
         for table in &stream.tables {
             pointers.extend(table.event_id.iter().cloned());
+            if let Delivery::Upsert(upsert) = &table.delivery {
+                pointers.extend(upsert.sequence.iter().cloned());
+            }
             collect(&table.when, &mut pointers);
         }
         let mut nodes = vec![Node::default()];

@@ -17,21 +17,22 @@ pub struct Stream {
     pub ordering_key: Option<JsonPointer>,
     /// How long an event's id is remembered.
     pub dedupe_window: Duration,
-    /// What the loader promises.
-    pub delivery: Delivery,
+    /// What the loader does with events while the claim ledger cannot be reached.
+    pub on_ledger_loss: OnLedgerLoss,
+    /// Events a second that are expected, where it is declared: for sizing alone.
+    pub rate: Option<u64>,
     /// The tables, in the order of their rules.
     pub tables: Vec<Table>,
 }
 
-/// What the loader promises for each event of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Delivery {
-    /// One row or one dead letter.
+/// What the loader does with events while the claim ledger cannot be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnLedgerLoss {
+    /// They are not acked and come again: late, and never twice.
     #[default]
-    ExactlyOnce,
-    /// At least one row or dead letter.
-    AtLeastOnce,
+    Nack,
+    /// They are appended all the same: in time, and perhaps twice.
+    Append,
 }
 
 impl Stream {

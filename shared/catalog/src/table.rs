@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{JsonPointer, TableSchema, When};
+use crate::{Delivery, JsonPointer, TableSchema, View, When};
 
 /// A BigQuery destination of a stream, with the rule that routes events to it.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +21,30 @@ pub struct Table {
     pub event_id: Option<JsonPointer>,
     /// What becomes of fields that the schema does not know.
     pub unknown_fields: UnknownFields,
+    /// What the loader promises: the table's own, else its stream's.
+    pub delivery: Delivery,
+}
+
+impl Table {
+    /// The view that shows each event of the table once, whatever was written twice; an upsert table needs none.
+    ///
+    /// A row that names no event, which Pipas did not write, is shown as it is.
+    pub fn unique_view(&self) -> Option<View> {
+        match self.delivery {
+            Delivery::ExactlyOnce | Delivery::AtLeastOnce => {}
+            Delivery::Upsert(_) => return None,
+        }
+        let sql = format!(
+            "SELECT *\nFROM `{}`\nQUALIFY ingest.event_id IS NULL\n  OR ROW_NUMBER() OVER (\n    PARTITION BY ingest.event_id\n    \
+             ORDER BY ingest.loaded_at, ingest.write_stream, ingest.write_offset\n  ) = 1\n",
+            self.name
+        );
+        Some(View { name: Self::unique_view_name(&self.name), sql })
+    }
+
+    pub(crate) fn unique_view_name(table: &TableName) -> TableName {
+        TableName { dataset: table.dataset.clone(), table: format!("{}_unique", table.table) }
+    }
 }
 
 /// `dataset.table`; the project is the deployment's.

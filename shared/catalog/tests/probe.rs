@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use catalog::{Delivery, JsonPointer, Malformed, Probe, Stream, Table, TableName, TableSchema, UnknownFields, When};
+use catalog::{
+    Delivery, JsonPointer, Malformed, OnLedgerLoss, Probe, Stream, Table, TableName, TableSchema, UnknownFields, When,
+};
 use event::Reason;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -21,6 +23,7 @@ fn table(key: &str, when: When) -> Table {
         cluster: Vec::new(),
         event_id: None,
         unknown_fields: UnknownFields::Capture,
+        delivery: Delivery::ExactlyOnce,
     }
 }
 
@@ -31,7 +34,8 @@ fn stream(tables: Vec<Table>) -> Stream {
         event_id: None,
         ordering_key: None,
         dedupe_window: Duration::from_secs(1),
-        delivery: Delivery::ExactlyOnce,
+        on_ledger_loss: OnLedgerLoss::Nack,
+        rate: None,
         tables,
     }
 }

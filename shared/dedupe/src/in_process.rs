@@ -4,13 +4,13 @@ use std::{
 };
 
 use exactly_once::{
-    Claim, Claimed, EventKey, Expected, NewState, PayloadHash, Settled, State, Swapped, Time, Want,
+    Claim, Claimed, EventKey, Expected, NewState, PayloadHash, Restored, Settled, State, Swapped, Time, Want,
     rules::{self, Stored},
 };
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use crate::{Ledger, LedgerError};
+use crate::{Adopted, Ledger, LedgerError, Survey};
 
 /// How many writes pass between two sweeps of forgotten keys.
 const SWEEP_EVERY: usize = 65_536;
@@ -28,45 +28,60 @@ struct Shared {
     journal: Option<crate::journal::Journal>,
 }
 
-#[derive(Default)]
 struct Keys {
     map: HashMap<EventKey, Stored>,
     writes: usize,
+    /// Of the journal, else of this process.
+    identity: String,
+    adopted: Option<Adopted>,
+    beat: Option<Time>,
+    /// What was counted, and in which period.
+    counts: HashMap<String, (u128, u64)>,
 }
 
 impl InProcessLedger {
     /// An empty ledger that nothing outlives.
     pub fn new() -> Self {
-        Self::with(HashMap::new())
-    }
-
-    fn with(map: HashMap<EventKey, Stored>) -> Self {
-        let keys = Mutex::new(Keys { map, writes: 0 });
+        let keys = Keys {
+            map: HashMap::new(),
+            writes: 0,
+            identity: new_identity(),
+            adopted: None,
+            beat: None,
+            counts: HashMap::new(),
+        };
         Self {
             shared: Arc::new(Shared {
-                keys,
+                keys: Mutex::new(keys),
                 #[cfg(feature = "journal")]
                 journal: None,
             }),
         }
     }
 
-    /// A ledger that is kept in `folder`: what was answered is there after a kill, though not after a loss of power.
+    /// A ledger that is kept in `folder`: what was answered is there after a kill, though not after a loss of power. A folder
+    /// that was deleted or emptied is noticed: the ledger has another identity.
     #[cfg(feature = "journal")]
     pub fn open(folder: &std::path::Path) -> Result<Self, LedgerError> {
-        let (journal, map) = crate::journal::Journal::open(folder, now())?;
-        let keys = Mutex::new(Keys { map, writes: 0 });
+        let crate::journal::Opened { journal, keys: map, identity, adopted, beat } =
+            crate::journal::Journal::open(folder, now(), new_identity())?;
+        let keys = Mutex::new(Keys { map, writes: 0, identity, adopted, beat, counts: HashMap::new() });
         Ok(Self { shared: Arc::new(Shared { keys, journal: Some(journal) }) })
     }
 
-    /// Applies `rule` to each key, writes what changed to the journal, and takes all of it back where that fails.
+    /// Applies `rule` to each key, writes what changed to the journal, and takes all of it back where that fails. Nothing of it
+    /// where the ledger was not adopted for `generation`; 0 asks for no such guard.
     fn apply<T>(
         &self,
+        generation: u64,
         keys: impl Iterator<Item = EventKey>,
         mut rule: impl FnMut(usize, &mut Option<Stored>, Time) -> T,
     ) -> Result<Vec<T>, LedgerError> {
         let now = now();
         let mut guard = self.shared.keys.lock();
+        if generation != 0 && !guard.survey(now).holds(generation) {
+            return Err(LedgerError::Epoch);
+        }
         let (mut results, mut before) = (Vec::new(), Vec::new());
         for (at, key) in keys.enumerate() {
             let old = guard.map.get(&key).cloned();
@@ -127,6 +142,10 @@ impl InProcessLedger {
 }
 
 impl Keys {
+    fn survey(&self, now: Time) -> Survey {
+        Survey { identity: self.identity.clone(), adopted: self.adopted.clone(), beat: self.beat, now }
+    }
+
     fn put(&mut self, key: EventKey, stored: Option<Stored>) {
         match stored {
             Some(stored) => self.map.insert(key, stored),
@@ -143,10 +162,10 @@ impl Default for InProcessLedger {
 
 #[async_trait::async_trait]
 impl Ledger for InProcessLedger {
-    async fn claim(&self, wants: &[Want], claim: &Claim) -> Result<Vec<Claimed>, LedgerError> {
+    async fn claim(&self, wants: &[Want], claim: &Claim, generation: u64) -> Result<Vec<Claimed>, LedgerError> {
         let (wants, claim) = (wants.to_vec(), claim.clone());
         self.run(move |ledger| {
-            ledger.apply(wants.iter().map(|want| want.key), |at, slot, now| {
+            ledger.apply(generation, wants.iter().map(|want| want.key), |at, slot, now| {
                 rules::claim(slot, now, &claim, wants[at].instead_of.as_ref())
             })
         })
@@ -161,7 +180,7 @@ impl Ledger for InProcessLedger {
     ) -> Result<Vec<Settled>, LedgerError> {
         let (rows, claim) = (rows.to_vec(), claim.clone());
         self.run(move |ledger| {
-            ledger.apply(rows.iter().map(|(key, _)| *key), |at, slot, now| {
+            ledger.apply(0, rows.iter().map(|(key, _)| *key), |at, slot, now| {
                 rules::settle(slot, now, &claim, rows[at].1, window)
             })
         })
@@ -170,14 +189,20 @@ impl Ledger for InProcessLedger {
 
     async fn release(&self, keys: &[EventKey], claim: &Claim) -> Result<(), LedgerError> {
         let (keys, claim) = (keys.to_vec(), claim.clone());
-        self.run(move |ledger| ledger.apply(keys.into_iter(), |_, slot, _| rules::release(slot, &claim))).await?;
+        self.run(move |ledger| ledger.apply(0, keys.into_iter(), |_, slot, _| rules::release(slot, &claim))).await?;
         Ok(())
     }
 
-    async fn swap(&self, key: &EventKey, expected: &Expected, new: &NewState) -> Result<Swapped, LedgerError> {
+    async fn swap(
+        &self,
+        key: &EventKey,
+        expected: &Expected,
+        new: &NewState,
+        generation: u64,
+    ) -> Result<Swapped, LedgerError> {
         let (key, expected, new) = (*key, expected.clone(), new.clone());
         let call = move |ledger: &Self| {
-            ledger.apply(std::iter::once(key), |_, slot, now| rules::swap(slot, now, &expected, &new))
+            ledger.apply(generation, std::iter::once(key), |_, slot, now| rules::swap(slot, now, &expected, &new))
         };
         let swapped = self.run(call).await?;
         swapped.into_iter().next().ok_or_else(|| LedgerError::Corrupt { detail: "no answer".into() })
@@ -198,6 +223,82 @@ impl Ledger for InProcessLedger {
     async fn ping(&self) -> Result<(), LedgerError> {
         Ok(())
     }
+
+    async fn survey(&self) -> Result<Survey, LedgerError> {
+        Ok(self.shared.keys.lock().survey(now()))
+    }
+
+    async fn adopt(&self, identity: &str, generation: u64) -> Result<bool, LedgerError> {
+        let identity = identity.to_owned();
+        self.run(move |ledger| {
+            let mut guard = ledger.shared.keys.lock();
+            let free = guard.adopted.as_ref().is_none_or(|adopted| adopted.gives_way_to(&identity, generation));
+            if guard.identity != identity || !free {
+                return Ok(false);
+            }
+            let adopted = Adopted { identity, generation };
+            #[cfg(feature = "journal")]
+            if let Some(journal) = &ledger.shared.journal {
+                journal.adopt(&adopted)?;
+            }
+            guard.adopted = Some(adopted);
+            Ok(true)
+        })
+        .await
+    }
+
+    async fn undecided(&self, age: Duration) -> Result<Vec<(EventKey, Claim)>, LedgerError> {
+        let now = now();
+        let guard = self.shared.keys.lock();
+        let old = guard.map.iter().filter_map(|(key, stored)| match stored.state(now) {
+            State::Claimed { claim, age: found } if found >= age => Some((*key, claim)),
+            _ => None,
+        });
+        Ok(old.collect())
+    }
+
+    async fn count(&self, what: &str, period: Duration) -> Result<u64, LedgerError> {
+        let turn = crate::redis::turn(period);
+        let mut guard = self.shared.keys.lock();
+        let (last, count) = guard.counts.entry(what.to_owned()).or_default();
+        if std::mem::replace(last, turn) != turn {
+            *count = 0;
+        }
+        *count += 1;
+        Ok(*count)
+    }
+
+    async fn restore(&self, entries: &[(EventKey, Restored)], window: Duration) -> Result<(), LedgerError> {
+        let entries = entries.to_vec();
+        self.run(move |ledger| {
+            ledger.apply(0, entries.iter().map(|(key, _)| *key), |at, slot, now| {
+                rules::restore(slot, now, entries[at].1, window);
+            })
+        })
+        .await?;
+        Ok(())
+    }
+
+    async fn beat(&self) -> Result<(), LedgerError> {
+        self.run(|ledger| {
+            let now = now();
+            let mut guard = ledger.shared.keys.lock();
+            if guard.adopted.as_ref().is_none_or(|adopted| adopted.identity != guard.identity) {
+                return Err(LedgerError::Epoch);
+            }
+            #[cfg(feature = "journal")]
+            if let Some(journal) = &ledger.shared.journal {
+                journal.beat(now)?;
+            }
+            guard.beat = Some(now);
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn new_identity() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
 }
 
 fn now() -> Time {

@@ -1,4 +1,4 @@
-//! The journal of an in-process ledger: every key's value, in an embedded store.
+//! The journal of an in-process ledger: every key's value, and which ledger it is, in an embedded store.
 
 use std::{path::Path, time::Duration};
 
@@ -6,7 +6,11 @@ use exactly_once::{EventKey, Time, rules::Stored};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use hashbrown::HashMap;
 
-use crate::value;
+use crate::{Adopted, value};
+
+const IDENTITY: &str = "identity";
+const ADOPTED: &str = "adopted";
+const BEAT: &str = "beat";
 
 /// Why a journal could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -22,11 +26,22 @@ pub enum JournalError {
 pub(crate) struct Journal {
     database: Database,
     keys: Keyspace,
+    standing: Keyspace,
+}
+
+/// What a journal held when it was opened.
+pub(crate) struct Opened {
+    pub(crate) journal: Journal,
+    pub(crate) keys: HashMap<EventKey, Stored>,
+    /// What a journal gets when it is made, and loses with its folder.
+    pub(crate) identity: String,
+    pub(crate) adopted: Option<Adopted>,
+    pub(crate) beat: Option<Time>,
 }
 
 impl Journal {
-    /// Opens the journal and reads what is not forgotten at `now`.
-    pub(crate) fn open(folder: &Path, now: Time) -> Result<(Self, HashMap<EventKey, Stored>), JournalError> {
+    /// Opens the journal and reads what is not forgotten at `now`. One that is new is given the identity `new`.
+    pub(crate) fn open(folder: &Path, now: Time, new: String) -> Result<Opened, JournalError> {
         let database = Database::builder(folder).worker_threads(1).open()?;
         let keys = database.keyspace("keys", KeyspaceCreateOptions::default)?;
         let mut map = HashMap::new();
@@ -38,7 +53,46 @@ impl Journal {
                 map.insert(key, stored);
             }
         }
-        Ok((Self { database, keys }, map))
+        let standing = database.keyspace("standing", KeyspaceCreateOptions::default)?;
+        let text = |name| match standing.get(name)? {
+            Some(bytes) => String::from_utf8(bytes.to_vec()).map(Some).map_err(|_| JournalError::Strange),
+            None => Ok(None),
+        };
+        let (identity, adopted, beat) = (text(IDENTITY)?, text(ADOPTED)?, text(BEAT)?);
+        let journal = Self { database, keys, standing: standing.clone() };
+        let identity = match identity {
+            Some(identity) => identity,
+            None => journal.note(IDENTITY, &new).map(|()| new)?,
+        };
+        let adopted = adopted.map(|adopted| {
+            let (identity, generation) = adopted.split_once(' ').ok_or(JournalError::Strange)?;
+            let generation = generation.parse().map_err(|_| JournalError::Strange)?;
+            Ok::<_, JournalError>(Adopted { identity: identity.to_owned(), generation })
+        });
+        let beat = beat.map(|millis| millis.parse().map_err(|_| JournalError::Strange)).transpose()?;
+        Ok(Opened {
+            journal,
+            keys: map,
+            identity,
+            adopted: adopted.transpose()?,
+            beat: beat.map(|millis| Time::new(Duration::from_millis(millis))),
+        })
+    }
+
+    /// Writes what the ledger was adopted for.
+    pub(crate) fn adopt(&self, adopted: &Adopted) -> Result<(), JournalError> {
+        self.note(ADOPTED, &format!("{} {}", adopted.identity, adopted.generation))
+    }
+
+    /// Writes that the ledger was written to at `now`.
+    pub(crate) fn beat(&self, now: Time) -> Result<(), JournalError> {
+        self.note(BEAT, &now.since_start().as_millis().to_string())
+    }
+
+    fn note(&self, name: &str, text: &str) -> Result<(), JournalError> {
+        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
+        batch.insert(&self.standing, name, text);
+        Ok(batch.commit()?)
     }
 
     /// Writes values, `None` for keys that are gone; when it returns, the system has them.

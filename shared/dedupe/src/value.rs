@@ -1,4 +1,5 @@
-//! Values as bytes: what a ledger keeps for a key. Settled keys, of which there are most, take nine bytes.
+//! Values as bytes: what a ledger keeps for a key. Settled keys, of which there are most, take nine bytes, and eight in Redis
+//! (`redis/keys.lua`).
 //!
 //! ```text
 //! C  time 13 digits  owner 16  base offset 8, big endian  write stream    claimed; the time is the ledger's, in milliseconds
@@ -11,7 +12,7 @@
 use std::time::Duration;
 
 use event::{Reason, Rejection};
-use exactly_once::{Claim, Expected, NewState, Owner, PayloadHash, Time, rules::Stored};
+use exactly_once::{Claim, Expected, NewState, Owner, PayloadHash, Restored, Time, rules::Stored};
 
 /// The first byte of a claimed key's value.
 pub(crate) const CLAIMED: u8 = b'C';
@@ -49,6 +50,14 @@ pub(crate) fn new_state(new: &NewState) -> (Vec<u8>, Option<Duration>) {
         NewState::Done { payload, window } => (done(*payload), Some(*window)),
         NewState::Rejecting { payload, rejection } => (rejecting(*payload, rejection), None),
         NewState::Rejected { payload, window } => (hashed(b'X', *payload), Some(*window)),
+    }
+}
+
+/// A restored key's value.
+pub(crate) fn restored(restored: &Restored) -> Vec<u8> {
+    match restored {
+        Restored::Done { payload } => done(*payload),
+        Restored::Rejected { payload } => hashed(b'X', *payload),
     }
 }
 

@@ -148,6 +148,21 @@ pub enum NewState {
     },
 }
 
+/// What the tables say of an event, to a ledger that lost it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Restored {
+    /// It is a row.
+    Done {
+        /// What the row says; [`PayloadHash::UNKNOWN`] where the row does not tell.
+        payload: PayloadHash,
+    },
+    /// It is a dead letter.
+    Rejected {
+        /// What the event said; [`PayloadHash::UNKNOWN`] where the dead letter does not tell.
+        payload: PayloadHash,
+    },
+}
+
 /// What became of a swap.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Swapped {

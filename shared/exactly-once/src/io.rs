@@ -62,7 +62,7 @@ pub enum Answer {
 pub enum Retry {
     /// Its time is over.
     Expired,
-    /// Another event with its id is on its way to a dead letter.
+    /// Another event with its id is on its way to a dead letter, or its refusal is of an older generation of the ledger.
     Undecided,
     /// BigQuery's quota is exhausted.
     Exhausted,

@@ -53,9 +53,17 @@ impl fmt::Debug for EventKey {
 pub struct PayloadHash(u64);
 
 impl PayloadHash {
-    /// The hash of an event's data.
+    /// The hash of an event of which nothing is known but its id.
+    pub const UNKNOWN: Self = Self(0);
+
+    /// The hash of an event's data; never [`Self::UNKNOWN`].
     pub fn of(data: &[u8]) -> Self {
-        Self(u64::from_be_bytes(first_bytes(&Sha256::digest(data))))
+        Self(u64::from_be_bytes(first_bytes(&Sha256::digest(data))).max(1))
+    }
+
+    /// Whether both may be of the same event.
+    pub const fn agrees(self, other: Self) -> bool {
+        self.0 == other.0 || self.0 == 0 || other.0 == 0
     }
 
     /// The hash with these bits.
@@ -105,5 +113,12 @@ mod tests {
     fn payload_hashes_differ_by_content() {
         assert_eq!(PayloadHash::of(b"{}"), PayloadHash::of(b"{}"));
         assert_ne!(PayloadHash::of(b"{}"), PayloadHash::of(b"{ }"));
+    }
+
+    #[test]
+    fn what_is_unknown_agrees_with_all() {
+        let (one, other) = (PayloadHash::of(b"{}"), PayloadHash::of(b"{ }"));
+        assert!(one.agrees(one) && one.agrees(PayloadHash::UNKNOWN) && PayloadHash::UNKNOWN.agrees(one));
+        assert!(!one.agrees(other));
     }
 }

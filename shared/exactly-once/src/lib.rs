@@ -18,9 +18,9 @@ pub mod rules;
 mod time;
 mod writer;
 
-pub use claim::{Claim, Claimed, Expected, NewState, Owner, Settled, State, Swapped, Want};
+pub use claim::{Claim, Claimed, Expected, NewState, Owner, Restored, Settled, State, Swapped, Want};
 pub use io::{Alarm, Answer, AppendReply, BadRow, CallId, DeliveryId, Input, Offer, Output, RequestId, Retry, Verdict};
 pub use key::{EventKey, PayloadHash};
 pub use limits::{Backoff, Limits};
 pub use time::Time;
-pub use writer::Writer;
+pub use writer::{Numbers, Writer};

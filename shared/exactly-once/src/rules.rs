@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use event::Rejection;
 
-use crate::{Claim, Claimed, Expected, NewState, PayloadHash, Settled, State, Swapped, Time};
+use crate::{Claim, Claimed, Expected, NewState, PayloadHash, Restored, Settled, State, Swapped, Time};
 
 /// A key's value at rest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -122,4 +122,19 @@ pub fn swap(slot: &mut Option<Stored>, now: Time, expected: &Expected, new: &New
         NewState::Rejected { payload, window } => Stored::Rejected { payload: *payload, until: now + *window },
     });
     Swapped::Yes
+}
+
+/// Writes what the tables say, whatever stands: a claim or a refusal beside it is one that was rolled back. What says the same
+/// already keeps its time, and its payload where it knows more.
+pub fn restore(slot: &mut Option<Stored>, now: Time, restored: Restored, window: Duration) {
+    let same = |stands: PayloadHash, new: PayloadHash| stands == new || new == PayloadHash::UNKNOWN;
+    let new = match (current(slot, now), restored) {
+        (Some(Stored::Done { payload: stands, .. }), Restored::Done { payload }) if same(*stands, payload) => return,
+        (Some(Stored::Rejected { payload: stands, .. }), Restored::Rejected { payload }) if same(*stands, payload) => {
+            return;
+        }
+        (_, Restored::Done { payload }) => Stored::Done { payload, until: now + window },
+        (_, Restored::Rejected { payload }) => Stored::Rejected { payload, until: now + window },
+    };
+    *slot = Some(new);
 }

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use archive::{
-    ManifestEntry, ObjectStore, ObjectWriter, Records, StoreConfig, StoreError, manifest_prefix, object_name,
-};
+use archive::{ManifestEntry, ObjectWriter, Records, manifest_prefix, object_name};
 use event::{Message, Timestamp};
 use local_cloud::{Action, Faults, LocalCloud, Options, Rule, When};
+use objects::{ObjectStore, StoreConfig, StoreError};
 use tonic::Code;
 
 const MIB: usize = 1 << 20;
@@ -26,7 +25,7 @@ fn pattern(size: usize) -> Vec<u8> {
     (0..size).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
 
-async fn upload(store: &ObjectStore, name: &str, bytes: &[u8]) -> Result<archive::StoredObject, StoreError> {
+async fn upload(store: &ObjectStore, name: &str, bytes: &[u8]) -> Result<objects::StoredObject, StoreError> {
     let mut upload = store.upload(name, "application/avro").await?;
     for part in bytes.chunks(700_001) {
         upload.write(part).await?;

@@ -231,6 +231,11 @@ impl Client {
         Ok(WriteStreamState { name: WriteStreamName(found.name), created_at, location: found.location })
     }
 
+    /// How many AppendRows streams this client and its clones have open.
+    pub fn open_connections(&self) -> u64 {
+        u64::try_from(self.metrics.connections.get()).unwrap_or(0)
+    }
+
     /// A connection for default streams, which share it.
     pub fn connection(&self) -> Connection {
         Connection::spawn(self.clone())

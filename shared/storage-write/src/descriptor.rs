@@ -84,6 +84,21 @@ impl SharedDescriptor {
         Self(Arc::new(Inner { id: hasher.finish(), bytes, proto, has_defaults }))
     }
 
+    /// This descriptor with optional strings of these names behind its fields.
+    pub(crate) fn with_strings(&self, names: &[&str]) -> Self {
+        let mut message = MessageType::decode(self.0.bytes.clone()).unwrap_or_default();
+        let first = message.field.len();
+        message.field.extend(names.iter().enumerate().map(|(at, name)| FieldDescriptor {
+            name: (*name).to_owned(),
+            number: field_number(first + at) as i32,
+            label: Label::Optional as i32,
+            r#type: Type::String as i32,
+            type_name: None,
+            options: None,
+        }));
+        Self::from_bytes(Bytes::from(message.encode_to_vec()), self.0.has_defaults)
+    }
+
     /// The descriptor as prost's type. The `column_name` annotations are not in it, for prost drops extensions.
     pub fn proto(&self) -> &DescriptorProto {
         &self.0.proto

@@ -22,4 +22,4 @@ pub use error::{AppendError, Fault, RowError, RowErrorCode};
 pub use googleapis::google::cloud::bigquery::storage::v1::storage_error::StorageErrorCode;
 pub use metrics::Metrics;
 pub use stream::StreamWriter;
-pub use tables::{QueryRows, Tables, TablesError};
+pub use tables::{QueryPages, QueryRows, Tables, TablesError};

@@ -14,6 +14,7 @@ const ROWS: (&str, &str) = ("pipas_append_rows_total", "Rows in AppendRows reque
 const BYTES: (&str, &str) =
     ("pipas_append_bytes_total", "Bytes of rows in AppendRows requests that were answered with ok");
 const IN_FLIGHT: (&str, &str) = ("pipas_append_in_flight_bytes", "Bytes of rows that are sent and not answered");
+const CONNECTIONS: (&str, &str) = ("pipas_append_connections", "AppendRows streams that are open");
 const CONNECTS: (&str, &str) = ("pipas_append_connects_total", "AppendRows streams opened");
 
 /// What is counted about appends. Clones count into the same metrics.
@@ -25,6 +26,7 @@ pub struct Metrics {
     bytes: IntCounter,
     pub(crate) in_flight: IntGauge,
     pub(crate) connects: IntCounter,
+    pub(crate) connections: IntGauge,
 }
 
 impl Metrics {
@@ -37,6 +39,7 @@ impl Metrics {
         registry.register(Box::new(metrics.bytes.clone()))?;
         registry.register(Box::new(metrics.in_flight.clone()))?;
         registry.register(Box::new(metrics.connects.clone()))?;
+        registry.register(Box::new(metrics.connections.clone()))?;
         Ok(metrics)
     }
 
@@ -49,7 +52,14 @@ impl Metrics {
             bytes: IntCounter::new(BYTES.0, BYTES.1)?,
             in_flight: IntGauge::new(IN_FLIGHT.0, IN_FLIGHT.1)?,
             connects: IntCounter::new(CONNECTS.0, CONNECTS.1)?,
+            connections: IntGauge::new(CONNECTIONS.0, CONNECTIONS.1)?,
         })
+    }
+
+    /// Counts a connection for as long as the guard lives.
+    pub(crate) fn connection(&self) -> OpenConnection {
+        self.connections.inc();
+        OpenConnection(self.connections.clone())
     }
 
     pub(crate) fn answered(&self, outcome: &'static str, rows: usize, bytes: usize, took: Duration) {
@@ -59,5 +69,15 @@ impl Metrics {
             self.rows.inc_by(rows as u64);
             self.bytes.inc_by(bytes as u64);
         }
+    }
+}
+
+/// A connection that is counted as open.
+#[derive(Debug)]
+pub(crate) struct OpenConnection(IntGauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

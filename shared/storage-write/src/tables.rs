@@ -11,7 +11,7 @@ use std::time::Duration;
 use catalog::{Table, TableName, TableSchema, View};
 use google_cloud_auth::credentials::{self, CacheableResource, Credentials};
 use http::{Extensions, HeaderMap, Method, StatusCode};
-pub use query::QueryRows;
+pub use query::{QueryPages, QueryRows};
 use resource::{DatasetResource, ErrorBody, TableResource};
 use serde::{Serialize, de::DeserializeOwned};
 

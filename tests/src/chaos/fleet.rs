@@ -57,6 +57,7 @@ impl Fleet {
         let mut endpoints = Endpoints {
             project,
             archive_bucket: "pipas-archive".into(),
+            registry_bucket: "pipas-registry".into(),
             receiver: String::new(),
             loader: format!("http://{}", front.address),
             compactor: String::new(),
@@ -222,6 +223,7 @@ fn start(function: &str, endpoints: &Endpoints, redis: &Redis) -> anyhow::Result
         ("PIPAS_BIGQUERY_STORAGE_ENDPOINT", endpoints.bigquery_storage.clone()),
         ("PIPAS_STORAGE_ENDPOINT", endpoints.storage.clone()),
         ("PIPAS_ARCHIVE_BUCKET", endpoints.archive_bucket.clone()),
+        ("PIPAS_REGISTRY_BUCKET", endpoints.registry_bucket.clone()),
         ("PIPAS_REDIS_URL", redis.url()),
         ("PIPAS_PUSH_AUTH", "none".to_owned()),
         ("PIPAS_COMPACTOR_IDLE_MS", "500".to_owned()),

@@ -1,10 +1,11 @@
 //! The archive, object by object as the manifest lists them.
 
 use anyhow::{Context, bail};
-use archive::{Hour, ManifestEntry, ObjectStore, Records, manifest_prefix};
+use archive::{Hour, ManifestEntry, Records, manifest_prefix};
 use event::Message;
 use futures::{StreamExt, TryStreamExt};
 use jiff::SignedDuration;
+use objects::ObjectStore;
 
 use super::interval::Interval;
 

@@ -1,7 +1,7 @@
 //! Where an audit reads.
 
 use anyhow::Context;
-use archive::{ObjectStore, StoreConfig};
+use objects::{ObjectStore, StoreConfig};
 use serde::Deserialize;
 use storage_write::Tables;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use bytes::Bytes;
-use catalog::{Field, FieldType, Mode, Table, TableName, TableSchema, UnknownFields, When};
+use catalog::{Delivery, Field, FieldType, Mode, Table, TableName, TableSchema, UnknownFields, When};
 use serde_json::json;
 use storage_write::{
     AppendRequest, CallError, Client, ClientConfig, RowEncoder, SharedDescriptor, StreamWriter, Tables, WriteStreamName,
@@ -70,6 +70,7 @@ impl Stand {
             cluster: Vec::new(),
             event_id: None,
             unknown_fields: UnknownFields::Reject,
+            delivery: Delivery::AtLeastOnce,
         };
         tables.create_dataset(dataset).await.context("the dataset")?;
         tables.create_own_table(&declared).await.context("the table")?;

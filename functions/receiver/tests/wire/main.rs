@@ -5,7 +5,7 @@ mod process;
 
 use std::{collections::BTreeMap, io::Write, sync::Arc, time::Duration};
 
-use catalog::{Catalog, Delivery, JsonPointer, Stream};
+use catalog::{Catalog, JsonPointer, OnLedgerLoss, Stream};
 use peer::Peer;
 use prometheus::Registry;
 use receiver::{Config, Receiver};
@@ -38,7 +38,8 @@ fn stream(name: &str, event_id: Option<&str>, ordering_key: Option<&str>) -> Str
         event_id: event_id.and_then(JsonPointer::parse),
         ordering_key: ordering_key.and_then(JsonPointer::parse),
         dedupe_window: Duration::from_secs(60),
-        delivery: Delivery::ExactlyOnce,
+        on_ledger_loss: OnLedgerLoss::Nack,
+        rate: None,
         tables: Vec::new(),
     }
 }

@@ -151,6 +151,19 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// The number here, above 0 and at most 1.
+    pub(crate) fn share(&self, expected: &str) -> Option<f64> {
+        let number = match &self.node.content {
+            Content::Scalar(Value::Number(number)) => number.as_f64(),
+            _ => None,
+        };
+        let share = number.filter(|share| *share > 0.0 && *share <= 1.0);
+        if share.is_none() {
+            self.unexpected(expected);
+        }
+        share
+    }
+
     /// Whatever stands here.
     pub(crate) fn to_json(&self) -> Value {
         self.node.to_value()

@@ -8,9 +8,9 @@ use super::{
     archive,
     cursor::{Cursor, PathStyle, Report},
     document::Node,
-    name, stream,
+    name, quotas, stream,
 };
-use crate::{ArchiveSettings, Catalog, CatalogError, Stream, TableName, View, dead_letters_table};
+use crate::{ArchiveSettings, Catalog, CatalogError, Quotas, Registry, Stream, TableName, View, dead_letters_table};
 
 /// Reads the catalog in `file` and the files that it names.
 pub(crate) fn read(file: &Path) -> Result<Catalog, CatalogError> {
@@ -32,8 +32,10 @@ fn read_catalog(report: &Report, file: &Path) -> Option<Catalog> {
     let streams = settings.required("streams", "at least one stream").map(|at| read_streams(&folder, &at));
     let views = settings.optional("views").map(|at| read_views(&folder, &at));
     let archive = settings.optional("archive").map_or_else(ArchiveSettings::default, |at| archive::read(&at));
+    let registry = settings.optional("registry").map_or(Registry::default(), |at| quotas::registry(&at));
+    let quotas = settings.optional("quotas").map_or_else(Quotas::default, |at| quotas::read(&at));
     settings.finish();
-    Some(Catalog { streams: streams?, views: views.unwrap_or_default(), archive })
+    Some(Catalog { streams: streams?, views: views.unwrap_or_default(), archive, registry, quotas })
 }
 
 fn read_streams(folder: &Folder<'_>, at: &Cursor<'_>) -> BTreeMap<String, Stream> {
@@ -73,6 +75,7 @@ fn read_view(folder: &Folder<'_>, text: &str, at: &Cursor<'_>) -> Option<(TableN
 /// The catalog's folder: the files in it, and which names of tables and views are taken.
 pub(super) struct Folder<'a> {
     path: &'a Path,
+    /// By what, and on which line.
     taken: RefCell<BTreeMap<TableName, (String, Option<u64>)>>,
 }
 
@@ -104,12 +107,30 @@ impl<'a> Folder<'a> {
         if *name == dead_letters_table().name {
             at.problem(format!("`{name}` is the table that Pipas keeps dead letters in"));
         }
+        if let Some(taken) = self.take(name, format!("`{}`", at.path()), at) {
+            at.problem(format!("`{name}` is taken by {taken} already"));
+        }
+    }
+
+    /// Takes the name of the view of unique rows of the table at `at`; a name that is taken already, or is none, is a problem.
+    pub(super) fn claim_unique_view(&self, name: &TableName, at: &Cursor<'_>) {
+        if name::table(&name.to_string()).is_none() {
+            at.problem(format!("the name `{name}` of the view of its unique rows is longer than BigQuery takes"));
+        }
+        if let Some(taken) = self.take(name, format!("the view of the unique rows of `{}`", at.path()), at) {
+            at.problem(format!("the view of its unique rows, `{name}`, has a name that is taken by {taken} already"));
+        }
+    }
+
+    /// Takes `name` for `what`, and says by what it is taken already.
+    fn take(&self, name: &TableName, what: String, at: &Cursor<'_>) -> Option<String> {
         let mut taken = self.taken.borrow_mut();
         match taken.get(name) {
-            Some((path, Some(line))) => at.problem(format!("`{name}` is taken by `{path}` on line {line} already")),
-            Some((path, None)) => at.problem(format!("`{name}` is taken by `{path}` already")),
+            Some((what, Some(line))) => Some(format!("{what} on line {line}")),
+            Some((what, None)) => Some(what.clone()),
             None => {
-                taken.insert(name.clone(), (at.path().to_owned(), at.line()));
+                taken.insert(name.clone(), (what, at.line()));
+                None
             }
         }
     }

@@ -2,9 +2,11 @@
 
 mod archive;
 mod cursor;
+mod delivery;
 mod document;
 mod file;
 mod name;
+mod quotas;
 mod schema;
 mod stream;
 mod table;

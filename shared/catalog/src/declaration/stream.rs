@@ -1,12 +1,18 @@
 use std::time::Duration;
 
-use super::{cursor::Cursor, file::Folder, name, table, when};
-use crate::{Delivery, Stream, Table};
+use super::{
+    cursor::Cursor,
+    delivery::{self, Kind},
+    file::Folder,
+    name,
+    table::{self, Inherited},
+    when,
+};
+use crate::{OnLedgerLoss, Stream, Table};
 
 /// Reads the stream `name` of `streams`. `None`: there is a problem.
 pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>) -> Option<Stream> {
-    const DELIVERIES: [(&str, Delivery); 2] =
-        [("exactly_once", Delivery::ExactlyOnce), ("at_least_once", Delivery::AtLeastOnce)];
+    const ON_LEDGER_LOSS: [(&str, OnLedgerLoss); 2] = [("nack", OnLedgerLoss::Nack), ("append", OnLedgerLoss::Append)];
     const DEFAULT_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
     if !name::is_stream(name) {
         at.problem(format!("expected {}, found `{name}`", name::STREAM));
@@ -17,9 +23,13 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>) -> Option<S
     let ordering_key = settings.optional("ordering_key").map(|at| when::pointer(&at));
     let dedupe_window =
         settings.optional("dedupe_window").map_or(Some(DEFAULT_WINDOW), |at| at.parse(name::DURATION, name::duration));
-    let delivery =
-        settings.optional("delivery").map_or(Some(Delivery::default()), |at| at.choice("delivery", &DELIVERIES));
-    let tables = settings.required("tables", "at least one table").and_then(|at| read_tables(folder, &at));
+    let delivery = settings.optional("delivery").map_or(Some(Kind::ExactlyOnce), |at| delivery::kind(&at));
+    let on_ledger_loss = settings
+        .optional("on_ledger_loss")
+        .map_or(Some(OnLedgerLoss::default()), |at| at.choice("treatment of a lost ledger", &ON_LEDGER_LOSS));
+    let rate = settings.optional("rate").map(|at| at.positive("events a second: a whole number above zero"));
+    let inherited = Inherited { delivery, event_id: event_id.clone().flatten() };
+    let tables = settings.required("tables", "at least one table").and_then(|at| read_tables(folder, &at, &inherited));
     settings.finish();
     Some(Stream {
         name: name.to_owned(),
@@ -27,12 +37,13 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>) -> Option<S
         event_id: event_id.unwrap_or_default(),
         ordering_key: ordering_key.unwrap_or_default(),
         dedupe_window: dedupe_window?,
-        delivery: delivery?,
+        on_ledger_loss: on_ledger_loss?,
+        rate: rate.flatten(),
         tables: tables?,
     })
 }
 
-fn read_tables(folder: &Folder<'_>, at: &Cursor<'_>) -> Option<Vec<Table>> {
+fn read_tables(folder: &Folder<'_>, at: &Cursor<'_>, inherited: &Inherited) -> Option<Vec<Table>> {
     let entries = at.entries("a map of at least one table")?;
     if entries.is_empty() {
         at.problem("expected at least one table, found an empty map");
@@ -46,7 +57,7 @@ fn read_tables(folder: &Folder<'_>, at: &Cursor<'_>) -> Option<Vec<Table>> {
         if !entry.sets("when") {
             takes_all = takes_all.or(Some(key));
         }
-        tables.push(table::read(folder, key, entry));
+        tables.push(table::read(folder, key, entry, inherited));
     }
     tables.into_iter().collect()
 }

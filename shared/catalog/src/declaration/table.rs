@@ -1,13 +1,28 @@
 use std::collections::BTreeSet;
 
-use super::{cursor::Cursor, file::Folder, name, schema, when};
-use crate::{FieldType, Mode, Partition, PartitionType, Table, TableSchema, UnknownFields, When};
+use super::{
+    cursor::Cursor,
+    delivery::{self, Declared, Kind},
+    file::Folder,
+    name, schema, when,
+};
+use crate::{
+    Delivery, FieldType, JsonPointer, Mode, Partition, PartitionType, Table, TableSchema, UnknownFields, When,
+};
 
 /// BigQuery's bound on clustering columns.
 const MAX_CLUSTER: usize = 4;
 
+/// What a stream says for those of its tables that do not say it themselves.
+#[derive(Debug)]
+pub(super) struct Inherited {
+    /// `None`: what is declared is at fault.
+    pub(super) delivery: Option<Kind>,
+    pub(super) event_id: Option<JsonPointer>,
+}
+
 /// Reads the table `key` of a stream's `tables`. `None`: there is a problem.
-pub(super) fn read(folder: &Folder<'_>, key: &str, at: &Cursor<'_>) -> Option<Table> {
+pub(super) fn read(folder: &Folder<'_>, key: &str, at: &Cursor<'_>, inherited: &Inherited) -> Option<Table> {
     const UNKNOWN_FIELDS: [(&str, UnknownFields); 3] =
         [("capture", UnknownFields::Capture), ("ignore", UnknownFields::Ignore), ("reject", UnknownFields::Reject)];
     if key.is_empty() || !key.chars().all(|char| char.is_ascii_alphanumeric() || matches!(char, '_' | '-')) {
@@ -28,20 +43,38 @@ pub(super) fn read(folder: &Folder<'_>, key: &str, at: &Cursor<'_>) -> Option<Ta
     let unknown_fields = settings
         .optional("unknown_fields")
         .map_or(Some(UnknownFields::default()), |at| at.choice("treatment of unknown fields", &UNKNOWN_FIELDS));
+    let kind = settings.optional("delivery").map_or(inherited.delivery, |at| delivery::kind(&at));
+    let (key_columns, sequence) = (settings.optional("key"), settings.optional("sequence"));
     settings.finish();
 
+    let id = event_id.clone().flatten().or_else(|| inherited.event_id.clone());
+    let declared = Declared { kind, key: key_columns, sequence, event_id: id };
+    let delivery = delivery::read(at, declared, schema.as_ref());
     let partition = partition.map(|at| read_partition(&at, schema.as_ref()));
     let cluster = cluster.map(|at| read_cluster(&at, schema.as_ref()));
+    if let (Some(name), Some(Delivery::ExactlyOnce | Delivery::AtLeastOnce)) = (&name, &delivery) {
+        folder.claim_unique_view(&Table::unique_view_name(name), at);
+    }
+    let (cluster, delivery) = (settled(cluster)?, delivery?);
     Some(Table {
         key: key.to_owned(),
         name: name?,
         when: when?,
         schema: schema?,
         partition: settled(partition)?,
-        cluster: settled(cluster)?.unwrap_or_default(),
+        cluster: cluster.unwrap_or_else(|| default_cluster(&delivery)),
         event_id: settled(event_id)?,
         unknown_fields: unknown_fields?,
+        delivery,
     })
+}
+
+/// BigQuery advises to cluster a table that takes upserts by its primary key, by which it merges.
+fn default_cluster(delivery: &Delivery) -> Vec<String> {
+    match delivery {
+        Delivery::ExactlyOnce | Delivery::AtLeastOnce => Vec::new(),
+        Delivery::Upsert(upsert) => upsert.key.iter().take(MAX_CLUSTER).cloned().collect(),
+    }
 }
 
 /// `Some(None)` where nothing is declared, `None` where what is declared is at fault.
@@ -128,7 +161,12 @@ fn read_cluster(at: &Cursor<'_>, schema: Option<&TableSchema>) -> Option<Vec<Str
 }
 
 /// The top-level column `name` of `schema`; its absence is a problem.
-fn top_level<'s>(at: &Cursor<'_>, schema: &'s TableSchema, name: &str, does: &str) -> Option<&'s crate::Field> {
+pub(super) fn top_level<'s>(
+    at: &Cursor<'_>,
+    schema: &'s TableSchema,
+    name: &str,
+    does: &str,
+) -> Option<&'s crate::Field> {
     let found = schema.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name));
     if found.is_none() {
         at.problem(match name.split_once('.') {

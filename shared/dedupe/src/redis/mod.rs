@@ -1,19 +1,31 @@
 //! The ledger in Redis, or in anything that speaks as Redis 7 does.
 
-use std::{collections::BTreeMap, time::Duration};
+mod scan;
+mod scripts;
 
-use exactly_once::{Claim, Claimed, EventKey, Expected, NewState, PayloadHash, Settled, State, Swapped, Time, Want};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use exactly_once::{
+    Claim, Claimed, EventKey, Expected, NewState, PayloadHash, Restored, Settled, State, Swapped, Time, Want,
+};
 use futures::{StreamExt, TryStreamExt, stream};
 use redis::{
-    AsyncCommands, Client, RedisError, Script,
+    AsyncCommands, Client, FromRedisValue, RedisError, Script,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{Ledger, LedgerError, value};
+use crate::{Adopted, Ledger, LedgerError, Survey, value};
+use scripts::Scripts;
 
 /// The most keys of one script call.
 const KEYS_PER_CALL: usize = 1_000;
+/// How many calls of one batch are under way at once.
+const CALLS_AT_ONCE: usize = 8;
 
 /// Where the ledger's server is, and how it is spoken to.
 #[derive(Debug, Clone)]
@@ -38,15 +50,7 @@ impl RedisSettings {
 pub struct RedisLedger {
     connection: ConnectionManager,
     buckets: u8,
-    scripts: std::sync::Arc<Scripts>,
-}
-
-struct Scripts {
-    claim: Script,
-    settle: Script,
-    release: Script,
-    swap: Script,
-    read: Script,
+    scripts: Arc<Scripts>,
 }
 
 impl RedisLedger {
@@ -60,14 +64,7 @@ impl RedisLedger {
             .set_min_delay(Duration::from_millis(50))
             .set_max_delay(Duration::from_millis(500));
         let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(LedgerError::Refused)?;
-        let scripts = Scripts {
-            claim: Script::new(include_str!("claim.lua")),
-            settle: Script::new(include_str!("settle.lua")),
-            release: Script::new(include_str!("release.lua")),
-            swap: Script::new(include_str!("swap.lua")),
-            read: Script::new(include_str!("read.lua")),
-        };
-        Ok(Self { connection, buckets: settings.buckets.max(1), scripts: scripts.into() })
+        Ok(Self { connection, buckets: settings.buckets.max(1), scripts: Arc::new(Scripts::new()) })
     }
 
     /// What the server does when it is full, where it says so. Anything but `noeviction` silently deletes claims.
@@ -75,11 +72,6 @@ impl RedisLedger {
         let info: String =
             redis::cmd("INFO").arg("memory").query_async(&mut self.connection.clone()).await.map_err(ledger_error)?;
         Ok(info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:")).map(|policy| policy.trim().to_owned()))
-    }
-
-    fn name(&self, key: &EventKey) -> Vec<u8> {
-        let bucket = self.bucket(key);
-        [format!("{{{bucket}}}").as_bytes(), key.as_bytes()].concat()
     }
 
     fn bucket(&self, key: &EventKey) -> u8 {
@@ -104,13 +96,15 @@ impl RedisLedger {
             count += 1;
         }
         let mut answers = vec![(Time::START, None); count];
-        let calls = buckets.values().flat_map(|keys| keys.chunks(KEYS_PER_CALL)).map(|chunk| {
+        let chunks = buckets.iter().flat_map(|(bucket, keys)| keys.chunks(KEYS_PER_CALL).map(|chunk| (*bucket, chunk)));
+        let calls = chunks.map(|(bucket, chunk)| {
             let mut call = script.prepare_invoke();
+            call.key(name("pages", bucket)).key(name("gen", bucket));
             for argument in head {
                 call.arg(*argument);
             }
             for (at, key) in chunk {
-                call.key(self.name(key));
+                call.key([format!("e:{{{bucket}}}:").as_bytes(), key.as_bytes()].concat());
                 if let Some(argument) = argument(*at) {
                     call.arg(argument.as_ref());
                 }
@@ -121,7 +115,8 @@ impl RedisLedger {
                 Ok::<_, LedgerError>((chunk, answer))
             }
         });
-        let done: Vec<_> = stream::iter(calls.collect::<Vec<_>>()).buffer_unordered(8).try_collect().await?;
+        let calls = stream::iter(calls.collect::<Vec<_>>());
+        let done: Vec<_> = calls.buffer_unordered(CALLS_AT_ONCE).try_collect().await?;
         for (chunk, answer) in done {
             let mut answer = answer.into_iter();
             let now = answer.next().flatten().as_deref().and_then(time).ok_or_else(|| corrupt("no time"))?;
@@ -134,14 +129,29 @@ impl RedisLedger {
         }
         Ok(answers)
     }
+
+    /// Calls a script once for each slot.
+    async fn each_slot<T: FromRedisValue>(&self, script: &Script, arguments: &[&str]) -> Result<Vec<T>, LedgerError> {
+        let calls = (0..self.buckets).map(|bucket| {
+            let mut call = script.prepare_invoke();
+            call.key(name("pages", bucket)).key(name("gen", bucket)).key(name("can", bucket));
+            for argument in arguments {
+                call.arg(*argument);
+            }
+            let mut connection = self.connection.clone();
+            async move { call.invoke_async(&mut connection).await.map_err(ledger_error) }
+        });
+        stream::iter(calls.collect::<Vec<_>>()).buffered(CALLS_AT_ONCE).try_collect().await
+    }
 }
 
 #[async_trait::async_trait]
 impl Ledger for RedisLedger {
-    async fn claim(&self, wants: &[Want], claim: &Claim) -> Result<Vec<Claimed>, LedgerError> {
+    async fn claim(&self, wants: &[Want], claim: &Claim, generation: u64) -> Result<Vec<Claimed>, LedgerError> {
         let instead = |at: usize| Some(wants[at].instead_of.as_ref().map(value::identity).unwrap_or_default());
         let keys = wants.iter().map(|want| want.key);
-        let answers = self.call(&self.scripts.claim, keys, &[&value::identity(claim)], instead).await?;
+        let (generation, identity) = (generation.to_string(), value::identity(claim));
+        let answers = self.call(&self.scripts.claim, keys, &[generation.as_bytes(), &identity], instead).await?;
         let claimed = answers.into_iter().map(|(now, value)| match value.as_deref() {
             Some(b"W") => Ok(Claimed::Won),
             value => state(value, now)?.map(Claimed::Found).ok_or_else(|| corrupt("nothing where a value was found")),
@@ -168,18 +178,21 @@ impl Ledger for RedisLedger {
 
     async fn release(&self, keys: &[EventKey], claim: &Claim) -> Result<(), LedgerError> {
         let identity = value::identity(claim);
-        for key in keys {
-            let mut call = self.scripts.release.prepare_invoke();
-            call.key(self.name(key)).arg(&identity);
-            let _: i64 = call.invoke_async(&mut self.connection.clone()).await.map_err(ledger_error)?;
-        }
+        self.call(&self.scripts.release, keys.iter().copied(), &[&identity], |_| None::<Vec<u8>>).await?;
         Ok(())
     }
 
-    async fn swap(&self, key: &EventKey, expected: &Expected, new: &NewState) -> Result<Swapped, LedgerError> {
+    async fn swap(
+        &self,
+        key: &EventKey,
+        expected: &Expected,
+        new: &NewState,
+        generation: u64,
+    ) -> Result<Swapped, LedgerError> {
         let (new, window) = value::new_state(new);
         let window = window.map_or_else(|| "0".to_owned(), milliseconds);
-        let head: [&[u8]; 3] = [&value::expected(expected), &new, window.as_bytes()];
+        let (generation, expected) = (generation.to_string(), value::expected(expected));
+        let head: [&[u8]; 4] = [generation.as_bytes(), &expected, &new, window.as_bytes()];
         let answers = self.call(&self.scripts.swap, std::iter::once(*key), &head, |_| None::<Vec<u8>>).await?;
         match answers.first() {
             Some((_, Some(value))) if value == b"Y" => Ok(Swapped::Yes),
@@ -196,6 +209,81 @@ impl Ledger for RedisLedger {
     async fn ping(&self) -> Result<(), LedgerError> {
         self.connection.clone().ping().await.map_err(ledger_error)
     }
+
+    async fn survey(&self) -> Result<Survey, LedgerError> {
+        let slots: Vec<Vec<Option<Vec<u8>>>> = self.each_slot(&self.scripts.survey, &[]).await?;
+        let slots = slots.iter().map(|slot| surveyed(slot)).collect::<Result<Vec<_>, _>>()?;
+        let mut slots = slots.into_iter();
+        let first = slots.next().ok_or_else(|| corrupt("no slots"))?;
+        slots.try_fold(first, |all, slot| {
+            // The server became another between two calls.
+            if all.identity != slot.identity {
+                return Err(LedgerError::Epoch);
+            }
+            let adopted = all.adopted.filter(|adopted| slot.adopted.as_ref() == Some(adopted));
+            let beat = all.beat.zip(slot.beat).map(|(one, other)| one.min(other));
+            Ok(Survey { adopted, beat, now: all.now.max(slot.now), ..slot })
+        })
+    }
+
+    async fn adopt(&self, identity: &str, generation: u64) -> Result<bool, LedgerError> {
+        let adopted: Vec<bool> = self.each_slot(&self.scripts.adopt, &[identity, &generation.to_string()]).await?;
+        Ok(adopted.into_iter().all(|adopted| adopted))
+    }
+
+    async fn restore(&self, entries: &[(EventKey, Restored)], window: Duration) -> Result<(), LedgerError> {
+        let value = |at: usize| Some(value::restored(&entries[at].1));
+        let (window, keys) = (milliseconds(window), entries.iter().map(|(key, _)| *key));
+        self.call(&self.scripts.restore, keys, &[window.as_bytes()], value).await?;
+        Ok(())
+    }
+
+    async fn undecided(&self, age: Duration) -> Result<Vec<(EventKey, Claim)>, LedgerError> {
+        scan::undecided(&mut self.connection.clone(), age).await
+    }
+
+    async fn count(&self, what: &str, period: Duration) -> Result<u64, LedgerError> {
+        let name = format!("count:{{0}}:{what}:{}", turn(period));
+        let (count,): (u64,) = redis::pipe()
+            .atomic()
+            .incr(&name, 1)
+            .cmd("PEXPIRE")
+            .arg(&name)
+            .arg(milliseconds(2 * period))
+            .ignore()
+            .query_async(&mut self.connection.clone())
+            .await
+            .map_err(ledger_error)?;
+        Ok(count)
+    }
+
+    async fn beat(&self) -> Result<(), LedgerError> {
+        let _: Vec<bool> = self.each_slot(&self.scripts.beat, &[]).await?;
+        Ok(())
+    }
+}
+
+/// The name of a slot's own key. All names of a slot have its hash tag.
+fn name(kind: &str, bucket: u8) -> String {
+    format!("{kind}:{{{bucket}}}")
+}
+
+fn surveyed(answer: &[Option<Vec<u8>>]) -> Result<Survey, LedgerError> {
+    let [now, identity, adopted, beat] = answer else { return Err(corrupt("a survey of another form")) };
+    let text = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let adopted = text(adopted).map(|adopted| {
+        let (identity, generation) = adopted.split_once(' ')?;
+        Some(Adopted { identity: identity.to_owned(), generation: generation.parse().ok()? })
+    });
+    let beat = beat.as_deref().map(|digits| time(digits).ok_or_else(|| corrupt("a beat that is no time")));
+    Ok(Survey {
+        identity: text(identity).ok_or(LedgerError::Unidentified)?,
+        adopted: adopted
+            .map(|adopted| adopted.ok_or_else(|| corrupt("a generation that no ledger wrote")))
+            .transpose()?,
+        beat: beat.transpose()?,
+        now: now.as_deref().and_then(time).ok_or_else(|| corrupt("no time"))?,
+    })
 }
 
 fn state(value: Option<&[u8]>, now: Time) -> Result<Option<State>, LedgerError> {
@@ -211,6 +299,12 @@ fn time(digits: &[u8]) -> Option<Time> {
     Some(Time::new(Duration::from_millis(millis)))
 }
 
+/// The number of the current period, by this machine's clock.
+pub(crate) fn turn(period: Duration) -> u128 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    now.as_millis() / period.as_millis().max(1)
+}
+
 /// Redis takes no expiry of zero.
 fn milliseconds(window: Duration) -> String {
     window.as_millis().max(1).to_string()
@@ -224,6 +318,7 @@ fn ledger_error(error: RedisError) -> LedgerError {
     // What has a code came from the server.
     match error.code() {
         None | Some("LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN") => LedgerError::Unreachable(error),
+        Some("EPOCH") => LedgerError::Epoch,
         Some(_) => LedgerError::Refused(error),
     }
 }

@@ -1,10 +1,12 @@
 -- Compare-and-set of one key.
--- ARGV: what must stand: empty for nothing, 'C' and a claim's identity, else how the value begins; the new value; its time
--- in milliseconds, 0 for ever.
+-- ARGV: the generation; what must stand: empty for nothing, 'C' and a claim's identity, else how the value begins; the new
+-- value; its window in milliseconds, 0 where it is undecided.
 -- Returns the time, and 'Y' or the value that stands, false where none does.
-local t = redis.call('TIME')
-local now = string.format('%013.0f', t[1] * 1000 + math.floor(t[2] / 1000))
-local value, expected = redis.call('GET', KEYS[1]), ARGV[1]
+if not guarded(ARGV[1]) then
+  return epoch()
+end
+local found, hashes = look()
+local value, expected, new = found[1], ARGV[2], ARGV[3]
 local holds
 if expected == '' then
   holds = not value
@@ -16,11 +18,12 @@ else
   holds = value:sub(1, #expected) == expected
 end
 if not holds then
-  return {now, value}
+  return {clock, value}
 end
-if ARGV[3] == '0' then
-  redis.call('SET', KEYS[1], ARGV[2])
+if ARGV[4] == '0' then
+  -- What stood was undecided too, or nothing: no packed entry is in the way.
+  redis.call('SET', KEYS[3], new)
 else
-  redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+  pack({new}, tonumber(ARGV[4]), found, hashes)
 end
-return {now, 'Y'}
+return {clock, 'Y'}

@@ -20,7 +20,7 @@ fn claim() -> Claim {
 async fn writes_and_dies() {
     let Ok(folder) = std::env::var(FOLDER) else { return };
     let ledger = InProcessLedger::open(Path::new(&folder)).expect("a ledger");
-    let won = ledger.claim(&[key(1).into(), key(2).into(), key(3).into()], &claim()).await.expect("an answer");
+    let won = ledger.claim(&[key(1).into(), key(2).into(), key(3).into()], &claim(), 0).await.expect("an answer");
     assert_eq!(won, [Claimed::Won, Claimed::Won, Claimed::Won]);
     ledger.settle(&[(key(2), PAYLOAD)], &claim(), std::time::Duration::from_secs(3_600)).await.expect("an answer");
     ledger.release(&[key(3)], &claim()).await.expect("an answer");

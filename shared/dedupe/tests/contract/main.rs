@@ -1,5 +1,6 @@
 //! What every ledger promises, asked of each: Redis, the process, and the process with a journal.
 
+mod capacity;
 #[cfg(feature = "journal")]
 mod journal;
 mod promises;
@@ -64,8 +65,8 @@ async fn a_full_redis_refuses() {
     let ledger = RedisLedger::new(&RedisSettings::new(server.url())).expect("settings of a ledger");
     server::answers(&ledger).await;
     assert_eq!(ledger.eviction_policy().await.expect("a policy").as_deref(), Some("noeviction"));
-    server.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let _: () = server.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
     let claim = promises::claim("s1", 0);
-    let error = ledger.claim(&[promises::key().into()], &claim).await.expect_err("a full server");
+    let error = ledger.claim(&[promises::key().into()], &claim, 0).await.expect_err("a full server");
     assert!(matches!(error, dedupe::LedgerError::Refused(_)), "{error:?}");
 }

@@ -8,6 +8,8 @@ use event::{Reason, Rejection};
 const WINDOW: Duration = Duration::from_secs(3_600);
 const PAYLOAD: PayloadHash = PayloadHash::from_bits(0x0102_0304_0506_0708);
 
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
 pub(crate) async fn all(ledger: Arc<dyn Ledger>) {
     let ledger = &*ledger;
     ledger.ping().await.expect("an answer");
@@ -24,6 +26,8 @@ pub(crate) async fn all(ledger: Arc<dyn Ledger>) {
     undecided_keys_are_not_forgotten(ledger).await;
     one_of_many_wins(ledger).await;
     large_batches_keep_their_order(ledger).await;
+    old_claims_are_listed(ledger).await;
+    counts_are_shared(ledger).await;
     empty_batches_are_nothing(ledger).await;
 }
 
@@ -43,7 +47,7 @@ fn claimed(state: Option<State>) -> Option<Claim> {
 }
 
 async fn won(ledger: &dyn Ledger, key: EventKey, claim: &Claim) {
-    assert_eq!(ledger.claim(&[key.into()], claim).await.expect("an answer"), [Claimed::Won]);
+    assert_eq!(ledger.claim(&[key.into()], claim, 0).await.expect("an answer"), [Claimed::Won]);
 }
 
 async fn state(ledger: &dyn Ledger, key: EventKey) -> Option<State> {
@@ -62,7 +66,7 @@ async fn a_repeated_claim_is_won_again(ledger: &dyn Ledger) {
     won(ledger, key, &claim).await;
     won(ledger, key, &claim).await;
     let next = Claim { base_offset: 1, ..claim.clone() };
-    let found = ledger.claim(&[key.into()], &next).await.expect("an answer");
+    let found = ledger.claim(&[key.into()], &next, 0).await.expect("an answer");
     assert!(
         matches!(&found[..], [Claimed::Found(State::Claimed { claim: found, .. })] if *found == claim),
         "{found:?}"
@@ -74,7 +78,7 @@ async fn someone_elses_claim_is_found_with_its_age(ledger: &dyn Ledger) {
     won(ledger, key, &first).await;
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     loop {
-        let found = ledger.claim(&[key.into()], &second).await.expect("an answer");
+        let found = ledger.claim(&[key.into()], &second, 0).await.expect("an answer");
         let [Claimed::Found(State::Claimed { claim, age })] = &found[..] else { panic!("{found:?}") };
         assert_eq!(*claim, first);
         assert!(*age < Duration::from_secs(60), "{age:?}");
@@ -92,16 +96,16 @@ async fn a_claim_is_taken_over_only_as_it_was_read(ledger: &dyn Ledger) {
     won(ledger, key, &dead).await;
     let other = Claim { base_offset: 8, ..dead.clone() };
     let wrong = Want { key, instead_of: Some(other) };
-    assert!(matches!(&ledger.claim(&[wrong], &heir).await.expect("an answer")[..], [Claimed::Found(_)]));
+    assert!(matches!(&ledger.claim(&[wrong], &heir, 0).await.expect("an answer")[..], [Claimed::Found(_)]));
     let want = Want { key, instead_of: Some(dead.clone()) };
-    assert_eq!(ledger.claim(std::slice::from_ref(&want), &heir).await.expect("an answer"), [Claimed::Won]);
+    assert_eq!(ledger.claim(std::slice::from_ref(&want), &heir, 0).await.expect("an answer"), [Claimed::Won]);
     // After a lost reply the same call wins again; another's comes too late.
-    assert_eq!(ledger.claim(std::slice::from_ref(&want), &heir).await.expect("an answer"), [Claimed::Won]);
-    let found = ledger.claim(&[want], &late).await.expect("an answer");
+    assert_eq!(ledger.claim(std::slice::from_ref(&want), &heir, 0).await.expect("an answer"), [Claimed::Won]);
+    let found = ledger.claim(&[want], &late, 0).await.expect("an answer");
     assert!(matches!(&found[..], [Claimed::Found(State::Claimed { claim, .. })] if *claim == heir), "{found:?}");
     // A key that is free is won whatever was to be taken over.
     let free = Want { key: self::key(), instead_of: Some(dead) };
-    assert_eq!(ledger.claim(&[free], &heir).await.expect("an answer"), [Claimed::Won]);
+    assert_eq!(ledger.claim(&[free], &heir, 0).await.expect("an answer"), [Claimed::Won]);
 }
 
 async fn settled_rows_are_found(ledger: &dyn Ledger) {
@@ -111,7 +115,7 @@ async fn settled_rows_are_found(ledger: &dyn Ledger) {
         assert_eq!(ledger.settle(&[(key, PAYLOAD)], &claim, WINDOW).await.expect("an answer"), [Settled::Done]);
         assert_eq!(state(ledger, key).await, Some(State::Done { payload: PAYLOAD }));
     }
-    let found = ledger.claim(&[key.into()], &claim).await.expect("an answer");
+    let found = ledger.claim(&[key.into()], &claim, 0).await.expect("an answer");
     assert_eq!(found, [Claimed::Found(State::Done { payload: PAYLOAD })]);
     // A row that was never claimed, as a repair writes it.
     let unclaimed = self::key();
@@ -130,7 +134,7 @@ async fn settling_tells_of_contradictions(ledger: &dyn Ledger) {
     assert_eq!(state(ledger, key).await, Some(State::Done { payload: PAYLOAD }));
     let rejected = self::key();
     let rejecting = NewState::Rejecting { payload: PAYLOAD, rejection: Rejection::new(Reason::NoRoute, "none") };
-    ledger.swap(&rejected, &Expected::Absent, &rejecting).await.expect("an answer");
+    ledger.swap(&rejected, &Expected::Absent, &rejecting, 0).await.expect("an answer");
     let settled = ledger.settle(&[(rejected, PAYLOAD)], &mine, WINDOW).await.expect("an answer");
     assert!(matches!(&settled[..], [Settled::Contradicted(State::Rejecting { .. })]), "{settled:?}");
 }
@@ -150,14 +154,14 @@ async fn swaps_compare(ledger: &dyn Ledger) {
     let (key, dead) = (key(), claim("s1", 5));
     let done = NewState::Done { payload: PAYLOAD, window: WINDOW };
     let expected = Expected::Claimed(dead.clone());
-    assert_eq!(ledger.swap(&key, &expected, &done).await.expect("an answer"), Swapped::No(None));
+    assert_eq!(ledger.swap(&key, &expected, &done, 0).await.expect("an answer"), Swapped::No(None));
     won(ledger, key, &dead).await;
     let other = Expected::Claimed(Claim { owner: Owner::generate(), ..dead.clone() });
-    let found = ledger.swap(&key, &other, &done).await.expect("an answer");
+    let found = ledger.swap(&key, &other, &done, 0).await.expect("an answer");
     assert!(matches!(found, Swapped::No(Some(State::Claimed { .. }))), "{found:?}");
-    assert!(matches!(ledger.swap(&key, &Expected::Absent, &done).await.expect("an answer"), Swapped::No(Some(_))));
-    assert_eq!(ledger.swap(&key, &expected, &done).await.expect("an answer"), Swapped::Yes);
-    let found = ledger.swap(&key, &expected, &done).await.expect("an answer");
+    assert!(matches!(ledger.swap(&key, &Expected::Absent, &done, 0).await.expect("an answer"), Swapped::No(Some(_))));
+    assert_eq!(ledger.swap(&key, &expected, &done, 0).await.expect("an answer"), Swapped::Yes);
+    let found = ledger.swap(&key, &expected, &done, 0).await.expect("an answer");
     assert_eq!(found, Swapped::No(Some(State::Done { payload: PAYLOAD })));
 }
 
@@ -167,14 +171,14 @@ async fn rejections_go_their_way(ledger: &dyn Ledger) {
     let rejecting = NewState::Rejecting { payload: PAYLOAD, rejection: rejection.clone() };
     let rejected = NewState::Rejected { payload: PAYLOAD, window: WINDOW };
     won(ledger, key, &claim).await;
-    let swapped = ledger.swap(&key, &Expected::Claimed(claim.clone()), &rejecting).await.expect("an answer");
+    let swapped = ledger.swap(&key, &Expected::Claimed(claim.clone()), &rejecting, 0).await.expect("an answer");
     assert_eq!(swapped, Swapped::Yes);
-    let found = ledger.claim(&[key.into()], &claim).await.expect("an answer");
+    let found = ledger.claim(&[key.into()], &claim, 0).await.expect("an answer");
     assert_eq!(found, [Claimed::Found(State::Rejecting { payload: PAYLOAD, rejection })]);
     let other = Expected::Rejecting(PayloadHash::from_bits(1));
-    assert!(matches!(ledger.swap(&key, &other, &rejected).await.expect("an answer"), Swapped::No(Some(_))));
+    assert!(matches!(ledger.swap(&key, &other, &rejected, 0).await.expect("an answer"), Swapped::No(Some(_))));
     let expected = Expected::Rejecting(PAYLOAD);
-    assert_eq!(ledger.swap(&key, &expected, &rejected).await.expect("an answer"), Swapped::Yes);
+    assert_eq!(ledger.swap(&key, &expected, &rejected, 0).await.expect("an answer"), Swapped::Yes);
     assert_eq!(state(ledger, key).await, Some(State::Rejected { payload: PAYLOAD }));
 }
 
@@ -183,7 +187,7 @@ async fn settled_keys_are_forgotten_after_their_window(ledger: &dyn Ledger) {
     let window = Duration::from_millis(50);
     ledger.settle(&[(row, PAYLOAD)], &claim, window).await.expect("an answer");
     let rejected = NewState::Rejected { payload: PAYLOAD, window };
-    ledger.swap(&dead_letter, &Expected::Absent, &rejected).await.expect("an answer");
+    ledger.swap(&dead_letter, &Expected::Absent, &rejected, 0).await.expect("an answer");
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     while ledger.read(&[row, dead_letter]).await.expect("an answer") != [None, None] {
         assert!(std::time::Instant::now() < deadline, "keys outlive their window");
@@ -212,7 +216,7 @@ async fn one_of_many_wins(ledger: &dyn Ledger) {
     let keys = [key(), key(), key()];
     let wants: Vec<Want> = keys.into_iter().map(Want::from).collect();
     let claims: Vec<Claim> = (0..16).map(|at| claim(&format!("s{at}"), 0)).collect();
-    let all = futures::future::join_all(claims.iter().map(|claim| ledger.claim(&wants, claim))).await;
+    let all = futures::future::join_all(claims.iter().map(|claim| ledger.claim(&wants, claim, 0))).await;
     let all: Vec<Vec<Claimed>> = all.into_iter().map(|claimed| claimed.expect("an answer")).collect();
     for at in 0..keys.len() {
         assert_eq!(all.iter().filter(|claimed| claimed[at] == Claimed::Won).count(), 1);
@@ -223,9 +227,9 @@ async fn large_batches_keep_their_order(ledger: &dyn Ledger) {
     let (mine, theirs) = (claim("s1", 0), claim("s2", 9));
     let keys: Vec<EventKey> = (0..2_500).map(|_| key()).collect();
     let taken: Vec<Want> = keys.iter().step_by(3).copied().map(Want::from).collect();
-    ledger.claim(&taken, &theirs).await.expect("an answer");
+    ledger.claim(&taken, &theirs, 0).await.expect("an answer");
     let wants: Vec<Want> = keys.iter().copied().map(Want::from).collect();
-    let claimed = ledger.claim(&wants, &mine).await.expect("an answer");
+    let claimed = ledger.claim(&wants, &mine, 0).await.expect("an answer");
     assert_eq!(claimed.len(), keys.len());
     for (at, claimed) in claimed.iter().enumerate() {
         assert_eq!(*claimed == Claimed::Won, at % 3 != 0, "{at}: {claimed:?}");
@@ -239,9 +243,29 @@ async fn large_batches_keep_their_order(ledger: &dyn Ledger) {
     }
 }
 
+async fn old_claims_are_listed(ledger: &dyn Ledger) {
+    let (old, settled, claim) = (key(), key(), claim("listed", 7));
+    won(ledger, old, &claim).await;
+    won(ledger, settled, &claim).await;
+    ledger.settle(&[(settled, PayloadHash::of(b"x"))], &claim, HOUR).await.expect("settled");
+    let listed = ledger.undecided(Duration::ZERO).await.expect("a list");
+    assert!(listed.contains(&(old, claim.clone())));
+    assert!(!listed.iter().any(|(key, _)| *key == settled));
+    assert!(!ledger.undecided(HOUR).await.expect("a list").iter().any(|(key, _)| *key == old));
+    ledger.release(&[old], &claim).await.expect("released");
+}
+
+async fn counts_are_shared(ledger: &dyn Ledger) {
+    let what = key().to_string();
+    for expected in 1..=3 {
+        assert_eq!(ledger.count(&what, Duration::from_secs(1_000_000_000)).await.expect("a count"), expected);
+    }
+    assert_eq!(ledger.count(&format!("{what}-other"), HOUR).await.expect("a count"), 1);
+}
+
 async fn empty_batches_are_nothing(ledger: &dyn Ledger) {
     let claim = claim("s1", 0);
-    assert_eq!(ledger.claim(&[], &claim).await.expect("an answer"), []);
+    assert_eq!(ledger.claim(&[], &claim, 0).await.expect("an answer"), []);
     assert_eq!(ledger.settle(&[], &claim, WINDOW).await.expect("an answer"), []);
     assert_eq!(ledger.read(&[]).await.expect("an answer"), []);
     ledger.release(&[], &claim).await.expect("an answer");

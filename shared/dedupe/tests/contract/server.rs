@@ -53,14 +53,31 @@ impl RedisServer {
         }
     }
 
-    pub(crate) async fn command(&self, words: &[&str]) {
+    pub(crate) async fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let Self::Started { folder, .. } = self else { panic!("only of a server of our own") };
         let client = redis::Client::open(format!("redis+unix://{}", folder.path().join("redis.sock").display()));
         let mut connection =
             client.expect("an address").get_multiplexed_async_connection().await.expect("a connection");
         let mut command = redis::cmd(words[0]);
         command.arg(&words[1..]);
-        let _: redis::Value = command.query_async(&mut connection).await.expect("an answer");
+        command.query_async(&mut connection).await.expect("an answer")
+    }
+
+    /// A number of a section of `INFO`.
+    pub(crate) async fn info(&self, section: &str, name: &str) -> i64 {
+        let info: String = self.command(&["INFO", section]).await;
+        let value = info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        value.and_then(|value| value.trim().parse().ok()).unwrap_or_else(|| panic!("no number {name} in {info}"))
+    }
+
+    /// The processor time that the server has used.
+    pub(crate) async fn processor_time(&self) -> Duration {
+        let info: String = self.command(&["INFO", "cpu"]).await;
+        let seconds = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        let (user, system): (Option<f64>, Option<f64>) = (seconds("used_cpu_user:"), seconds("used_cpu_sys:"));
+        Duration::from_secs_f64(
+            user.zip(system).map_or_else(|| panic!("no times in {info}"), |(user, system)| user + system),
+        )
     }
 }
 

@@ -7,6 +7,7 @@ use event::{Reason, Rejection};
 use super::{
     OwnStream, Writer,
     entry::{Landed, Phase},
+    normal::{Numbers, move_time, number, renumber},
 };
 use crate::{
     Alarm, AppendReply, BadRow, CallId, Claim, Claimed, EventKey, Output, RequestId, Retry, State, Time, Verdict, Want,
@@ -59,6 +60,25 @@ impl Batch {
 
     pub(super) fn claims_by(&self, by: CallId) -> bool {
         matches!(self.phase, BatchPhase::Claiming { call: Some(call), .. } if call == by)
+    }
+
+    /// See [`Writer::normalize`].
+    pub(super) fn normalize(&mut self, numbers: &mut Numbers, time: impl Fn(Time) -> Time) {
+        match &mut self.phase {
+            BatchPhase::Claiming { call, failures, retry_at, .. } => {
+                *failures = 0;
+                renumber(numbers, call);
+                move_time(retry_at, time);
+            }
+            BatchPhase::Appending(Appending { call, request, first_sent, failures, retry_at, .. }) => {
+                *failures = 0;
+                renumber(numbers, call);
+                request.0 = number(numbers, request.0);
+                *first_sent = time(*first_sent);
+                move_time(retry_at, time);
+            }
+            BatchPhase::Removing { .. } => {}
+        }
     }
 }
 

@@ -63,6 +63,15 @@ impl Writer {
         self.drop_if_idle(key);
     }
 
+    /// Sends everything back. What waits here was asked for by events that were refused in an older generation of the
+    /// ledger; it may say otherwise now, and a new claim would make the dead letter of an event that became a row.
+    pub(super) fn send_all_back(&mut self) {
+        let keys: Vec<EventKey> = self.entries.keys().copied().collect();
+        for key in keys {
+            self.send_back(key, Retry::Undecided);
+        }
+    }
+
     fn drop_if_idle(&mut self, key: EventKey) {
         let Some(entry) = self.entries.get(&key) else { return };
         let idle = match &entry.phase {
@@ -78,7 +87,7 @@ impl Writer {
     pub(super) fn finish(&mut self, key: EventKey, landed: Landed, payload: PayloadHash) {
         let mut first = true;
         self.answer_all(key, |delivery| {
-            if delivery != payload {
+            if !delivery.agrees(payload) {
                 return Answer::Conflict;
             }
             let first = std::mem::replace(&mut first, false);

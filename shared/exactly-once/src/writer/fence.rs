@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     Writer,
     entry::{Landed, Phase},
+    normal::move_time,
 };
 use crate::{Claim, EventKey, Expected, NewState, Output, Time};
 
@@ -22,6 +23,12 @@ pub(super) struct Fence {
 impl Fence {
     pub(super) fn retry_at(&self) -> Option<Time> {
         self.retry_at
+    }
+
+    /// See [`Writer::normalize`].
+    pub(super) fn normalize(&mut self, time: impl Fn(Time) -> Time) {
+        self.failures = 0;
+        move_time(&mut self.retry_at, time);
     }
 }
 

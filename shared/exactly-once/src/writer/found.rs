@@ -15,7 +15,7 @@ impl Writer {
         match state {
             None => self.begin(key, None),
             Some(State::Done { payload } | State::Rejected { payload }) => self.finish(key, Landed::Found, payload),
-            Some(State::Rejecting { payload, rejection }) if payload == entry.payload => {
+            Some(State::Rejecting { payload, rejection }) if payload.agrees(entry.payload) => {
                 // Whoever meets an unfinished rejection finishes it.
                 entry.verdict = Verdict::Reject(rejection.clone());
                 entry.phase = Phase::Rejecting(Step::Writing);

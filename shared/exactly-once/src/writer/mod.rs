@@ -5,6 +5,7 @@ mod deliveries;
 mod entry;
 mod fence;
 mod found;
+mod normal;
 mod reject;
 mod settle;
 
@@ -16,6 +17,7 @@ use std::{
 use batch::Batch;
 use entry::{Entry, Phase};
 use fence::Fence;
+pub use normal::Numbers;
 use settle::Settlement;
 
 use crate::{Alarm, CallId, Claim, DeliveryId, EventKey, Input, Limits, Output, Owner, Retry, Time, Verdict};
@@ -130,10 +132,7 @@ impl Writer {
             Input::Claimed { call, results } => self.claimed(now, call, results),
             Input::ClaimUnknown { call } => self.claim_unknown(now, call),
             Input::EpochRefused { call } => self.epoch_refused(now, call),
-            Input::Generation(generation) => {
-                self.generation = generation;
-                self.suspended = false;
-            }
+            Input::Generation(generation) => self.generation_is(now, generation),
             Input::Appended { call, reply } => self.appended(now, call, reply),
             Input::Settled { call, results } => self.settled(call, results),
             Input::SettleFailed { call } => self.settle_failed(now, call),
@@ -224,6 +223,20 @@ impl Writer {
             let retry_at = now + self.limits.create.delay(failures);
             self.stream = OwnStream::None { retry_at, failures: failures.saturating_add(1) };
         }
+    }
+
+    /// The ledger is whole. A stream belongs to the generation that it was made under, and so does what a call found or did:
+    /// the ledger may have forgotten it since.
+    fn generation_is(&mut self, now: Time, generation: u64) {
+        self.suspended = false;
+        if std::mem::replace(&mut self.generation, generation) == generation {
+            return;
+        }
+        self.rotate(now);
+        if !self.limits.reject_rows {
+            self.send_all_back();
+        }
+        self.swap_again();
     }
 
     /// The ledger is of another generation: our stream belongs to the old one.

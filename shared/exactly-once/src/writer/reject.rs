@@ -40,6 +40,19 @@ impl Writer {
         self.out.push(Output::Swap { call: id, key, expected, new, generation: self.generation });
     }
 
+    /// Swaps that are on their way are of an older generation: their replies are not waited for.
+    pub(super) fn swap_again(&mut self) {
+        let keys: Vec<EventKey> = self.entries.keys().copied().collect();
+        for key in keys {
+            match self.entries.get(&key).map(|entry| &entry.phase) {
+                Some(Phase::Marking { .. }) => self.send_mark(key),
+                Some(Phase::Rejecting(_)) => self.send_rejecting(key),
+                _ => continue,
+            }
+            self.set_timer(key, None);
+        }
+    }
+
     pub(super) fn swapped(&mut self, now: Time, by: CallId, key: EventKey, result: Swapped) {
         let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.swaps_by(by)) else { return };
         match (&entry.phase, result) {

@@ -1,6 +1,9 @@
 //! Telling the ledger of committed rows. Deliveries are answered before: a claim whose row stands is decidable by the fence.
 
-use super::Writer;
+use super::{
+    Writer,
+    normal::{Numbers, move_time, number},
+};
 use crate::{Alarm, CallId, Claim, EventKey, Output, PayloadHash, Settled, Time};
 
 /// Rows that stand, and that the ledger may not know of yet.
@@ -20,6 +23,18 @@ impl Settlement {
 
     pub(super) fn payload_of(&self, wanted: &EventKey) -> Option<PayloadHash> {
         self.rows.iter().find(|(key, _)| key == wanted).map(|(_, payload)| *payload)
+    }
+
+    /// See [`Writer::normalize`].
+    pub(super) fn normalize(&mut self, numbers: &mut Numbers, time: impl Fn(Time) -> Time) {
+        self.failures = 0;
+        self.call = CallId(number(numbers, self.call.0));
+        move_time(&mut self.retry_at, time);
+    }
+
+    /// What two settlements of one writer differ by.
+    pub(super) fn order(&self) -> (&Claim, &[(EventKey, PayloadHash)]) {
+        (&self.claim, &self.rows)
     }
 }
 

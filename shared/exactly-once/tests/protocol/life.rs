@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use exactly_once::{Answer, AppendReply, Input, Limits, Output, Retry};
+use exactly_once::{Answer, AppendReply, Input, Limits, Output, Retry, Swapped, Verdict};
 
-use crate::bench::{Bench, OTHER, claim, held, key};
+use crate::bench::{Bench, OTHER, claim, held, key, payload, rejection};
 
 #[test]
 fn deliveries_of_one_event_share_its_fate() {
@@ -126,4 +126,34 @@ fn a_stream_that_comes_after_the_stop_is_finalized() {
     bench.feed(Input::StreamCreated { stream: "s1".into() });
     assert!(bench.fenced(0));
     assert!(bench.writer.is_finished());
+}
+
+#[test]
+fn a_new_generation_hears_no_swap_of_the_old_one() {
+    let mut bench = Bench::open();
+    bench.offer_with(1, payload(1), 0, Verdict::Reject(rejection()));
+    let (call, ..) = bench.swap();
+    bench.feed(Input::Generation(2));
+    assert_eq!(bench.fence(), ("s1".into(), true));
+    // The old reply says nothing of a ledger that may have forgotten the swap.
+    bench.feed(Input::Swapped { call, key: key(1), result: Swapped::Yes });
+    let Output::Swap { call: again, generation: 2, .. } = bench.next() else { panic!("a swap of the new generation") };
+    assert_ne!(again, call);
+    bench.nothing();
+    bench.feed(Input::Swapped { call: again, key: key(1), result: Swapped::Yes });
+    assert_eq!(bench.dead_letter(true), key(1));
+}
+
+#[test]
+fn a_new_generation_writes_no_dead_letter_of_the_old_one() {
+    let mut bench = Bench::open_with(Limits { reject_rows: false, ..Limits::default() });
+    bench.offer(1);
+    let sent = bench.won();
+    bench.offer(2);
+    bench.feed(Input::Generation(2));
+    assert!(bench.fenced(1));
+    assert_eq!([bench.answer(), bench.answer()], [Answer::Retry(Retry::Undecided); 2]);
+    bench.reply(sent.call, AppendReply::Committed { offset: Some(1) });
+    bench.nothing();
+    assert!(bench.writer.is_empty());
 }

@@ -40,7 +40,7 @@ impl Warehouse for Snapshots {
         let snapshot = match seen.get(&name) {
             Some(snapshot) => snapshot.clone(),
             None => {
-                let snapshot = self.store.table(dataset, table).ok()?.snapshot();
+                let snapshot = self.store.table(dataset, table).ok()?.snapshot().ok()?;
                 seen.insert(name.clone(), snapshot.clone());
                 snapshot
             }

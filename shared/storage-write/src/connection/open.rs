@@ -15,6 +15,7 @@ use crate::{
     client::{Client, WriteStreamName},
     descriptor::SharedDescriptor,
     error::{AppendError, Fault},
+    metrics::OpenConnection,
     wire::{self, AppendRowsRequest, ProtoData, ProtoSchema},
 };
 
@@ -54,13 +55,14 @@ pub(super) struct Open {
     /// The descriptor that was last sent for each stream.
     descriptors: HashMap<WriteStreamName, SharedDescriptor>,
     last: Option<WriteStreamName>,
+    _counted: OpenConnection,
 }
 
 impl Open {
     pub(super) fn new(client: &Client, stream: &WriteStreamName) -> Self {
         let (requests, receiver) = mpsc::unbounded_channel();
         let responses = responses(client.clone(), stream.clone(), receiver).boxed();
-        Self { requests, responses, descriptors: HashMap::new(), last: None }
+        Self { requests, responses, descriptors: HashMap::new(), last: None, _counted: client.metrics.connection() }
     }
 
     /// Whether `request` can go over this call. Default streams share one, and a stream keeps its descriptor while it lasts.

@@ -1,5 +1,6 @@
 //! JSON to protobuf rows, in one pass and driven by the table's schema. Pure.
 
+mod change;
 mod civil;
 mod decimal;
 mod extra;
@@ -18,7 +19,7 @@ mod zone;
 #[cfg(test)]
 mod tests;
 
-use std::mem;
+use std::{mem, sync::OnceLock};
 
 use catalog::{TableSchema, UnknownFields};
 use event::{Reason, Rejection};
@@ -28,6 +29,7 @@ use prost_types::DescriptorProto;
 use serde::de::DeserializeSeed;
 
 use crate::descriptor::{SchemaUnsupported, SharedDescriptor};
+use change::Changes;
 use plan::{Kind, Plan};
 use protobuf::put_bytes;
 use record::Record;
@@ -49,6 +51,8 @@ pub struct RowEncoder {
     unknown: UnknownFields,
     /// The tag of `extra`, where unknown fields are captured.
     extra: Option<u32>,
+    /// Made with the first upsert.
+    changes: OnceLock<Changes>,
 }
 
 impl RowEncoder {
@@ -63,7 +67,7 @@ impl RowEncoder {
             }
             (UnknownFields::Capture, _) => return Err(SchemaUnsupported::NoExtraColumn),
         };
-        Ok(Self { plan, descriptor, unknown, extra })
+        Ok(Self { plan, descriptor, unknown, extra, changes: OnceLock::new() })
     }
 
     /// The descriptor of the rows.
@@ -92,6 +96,21 @@ impl RowEncoder {
     /// Appends the `ingest` STRUCT to a row that [`Self::encode`] made. Writes nothing where the table has no such column.
     pub fn encode_ingest(&self, ingest: &Ingest<'_>, row: &mut Vec<u8>) {
         ingest::write(&self.plan, ingest, row);
+    }
+
+    /// The descriptor of rows that [`Self::encode_upsert`] made upserts, as requests carry it.
+    pub fn upsert_descriptor(&self) -> &SharedDescriptor {
+        &self.changes().descriptor
+    }
+
+    /// Makes a row that [`Self::encode`] made an upsert: it takes the place of the row of its primary key, unless that has
+    /// a higher `sequence`. The sequence is one to four hexadecimal numbers of at most 16 digits, with slashes between them.
+    pub fn encode_upsert(&self, sequence: &str, row: &mut Vec<u8>) {
+        self.changes().write_upsert(sequence, row);
+    }
+
+    fn changes(&self) -> &Changes {
+        self.changes.get_or_init(|| Changes::new(&self.descriptor))
     }
 
     fn run<'a>(&'a self, json: &'a [u8], state: &mut Row<'a>) -> Result<(), Rejection> {

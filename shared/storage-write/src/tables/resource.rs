@@ -1,6 +1,6 @@
 //! BigQuery's REST resources, as far as Pipas reads and writes them.
 
-use catalog::{Field, FieldType, Mode, PartitionType, Table, TableSchema, View};
+use catalog::{Delivery, Field, FieldType, Mode, PartitionType, Table, TableSchema, View};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize)]
@@ -34,6 +34,8 @@ pub(super) struct TableResource {
     time_partitioning: Option<TimePartitioning>,
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     clustering: Option<Clustering>,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    table_constraints: Option<TableConstraints>,
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     view: Option<ViewDefinition>,
 }
@@ -91,6 +93,17 @@ struct Clustering {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
+struct TableConstraints {
+    primary_key: PrimaryKey,
+}
+
+#[derive(Serialize)]
+struct PrimaryKey {
+    columns: Vec<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct ViewDefinition {
     query: String,
     use_legacy_sql: bool,
@@ -109,10 +122,17 @@ impl TableResource {
         });
         let fields = schema.fields.iter().map(FieldResource::from).collect();
         let clustering = (!table.cluster.is_empty()).then(|| Clustering { fields: table.cluster.clone() });
+        let table_constraints = match &table.delivery {
+            Delivery::ExactlyOnce | Delivery::AtLeastOnce => None,
+            Delivery::Upsert(upsert) => {
+                Some(TableConstraints { primary_key: PrimaryKey { columns: upsert.key.clone() } })
+            }
+        };
         Self {
             schema: Some(SchemaResource { fields }),
             time_partitioning,
             clustering,
+            table_constraints,
             ..Self::new(project, &table.name)
         }
     }
@@ -133,6 +153,7 @@ impl TableResource {
             schema: None,
             time_partitioning: None,
             clustering: None,
+            table_constraints: None,
             view: None,
         }
     }
@@ -255,6 +276,18 @@ mod tests {
         let (schema, epoch) = resource.into_schema_and_epoch().expect("a table");
         assert_eq!(epoch, 1_706_781_886_123);
         assert_eq!(schema.fields[1], Field::new("at", FieldType::Timestamp, Mode::Nullable));
+    }
+
+    #[test]
+    fn a_table_of_upserts_has_its_primary_key() {
+        let upsert = catalog::Upsert { key: vec!["stream".into(), "reason".into()], sequence: None };
+        let table = Table { delivery: Delivery::Upsert(upsert), ..catalog::dead_letters_table() };
+        let constraints = |table: &Table| {
+            let resource = TableResource::of_table("p", table, &table.schema);
+            serde_json::to_value(resource).expect("JSON")["tableConstraints"].take()
+        };
+        assert_eq!(constraints(&table), serde_json::json!({"primaryKey": {"columns": ["stream", "reason"]}}));
+        assert!(constraints(&catalog::dead_letters_table()).is_null());
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) async fn list(
     let (schema, batches) = match api.jobs.anonymous(dataset, table) {
         Some(result) => result?,
         None => {
-            let seen = api.store.table(dataset, table)?.snapshot();
+            let seen = api.store.table(dataset, table)?.snapshot()?;
             (seen.definition.schema.clone(), seen.batches)
         }
     };

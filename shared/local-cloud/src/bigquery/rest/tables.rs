@@ -14,7 +14,7 @@ use super::{
 };
 use crate::bigquery::{
     LOCATION,
-    store::{self, Entry, NewEntry},
+    store::{self, Entry, NewEntry, change},
 };
 
 /// What a table's resource has beside what the caller sets.
@@ -184,8 +184,9 @@ async fn view_settings(
     Ok(settings)
 }
 
-/// Checks that the columns of partitions and clusters exist and can be such.
+/// Checks that the columns of the primary key, of partitions and of clusters exist and can be such.
 fn check_layout(schema: &TableSchema, settings: &Map<String, Value>) -> Result<(), ApiError> {
+    change::check_key(schema, settings).map_err(ApiError::invalid)?;
     let column = |name: &str| schema.fields.iter().find(|field| field.name.eq_ignore_ascii_case(name));
     let partition = settings.get("timePartitioning").filter(|partition| !partition.is_null());
     if let Some(partition) = partition {

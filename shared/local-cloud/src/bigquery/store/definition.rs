@@ -4,7 +4,7 @@ use catalog::{Field, FieldType, Mode, TableName, TableSchema};
 use datafusion::arrow::datatypes::SchemaRef;
 use serde_json::{Map, Value};
 
-use super::error::StoreError;
+use super::{change, error::StoreError};
 use crate::bigquery::arrow_schema::arrow_schema;
 
 /// A table's definition. It is replaced as a whole; rows know the version that they were written by.
@@ -14,8 +14,12 @@ pub(crate) struct Definition {
     pub(crate) version: u32,
     /// The columns.
     pub(crate) schema: TableSchema,
-    /// The columns as Arrow's.
+    /// The columns as they are kept: where the table has a primary key, those of change data are behind its own.
+    pub(crate) stored: TableSchema,
+    /// The columns that are kept as Arrow's.
     pub(crate) arrow: SchemaRef,
+    /// The places of the primary key's columns; empty where the table has none.
+    pub(crate) key: Vec<usize>,
     /// The settings of the resource that only the REST API shows, without `schema`.
     pub(crate) settings: Map<String, Value>,
     /// When it was last changed, in microseconds since the epoch.
@@ -24,8 +28,20 @@ pub(crate) struct Definition {
 
 impl Definition {
     pub(super) fn new(version: u32, schema: TableSchema, settings: Map<String, Value>, modified: i64) -> Self {
-        let arrow = arrow_schema(&schema);
-        Self { version, schema, arrow, settings, modified }
+        let key = change::key_columns(&schema, &settings);
+        let stored = change::stored(&schema, !key.is_empty());
+        let arrow = arrow_schema(&stored);
+        Self { version, schema, stored, arrow, key, settings, modified }
+    }
+
+    /// The names of the primary key's columns, in its order.
+    pub(super) fn key_names(&self) -> Vec<&str> {
+        self.key.iter().map(|column| self.schema.fields[*column].name.as_str()).collect()
+    }
+
+    /// Whether the table has a primary key, and so takes change data.
+    pub(crate) fn has_key(&self) -> bool {
+        !self.key.is_empty()
     }
 }
 
@@ -74,6 +90,9 @@ pub(super) fn check_schema(fields: &[Field]) -> Result<(), StoreError> {
         let starts = letters.next().is_some_and(|c| c.is_alphabetic() || c == '_');
         if !starts || !letters.all(|c| c.is_alphanumeric() || c == '_' || c == '-') || field.name.len() > 300 {
             return Err(StoreError::Invalid(format!("Invalid field name \"{}\".", field.name)));
+        }
+        if change::is_pseudo_column(&field.name) {
+            return Err(StoreError::Invalid(format!("Field name \"{}\" is reserved.", field.name)));
         }
         if fields[..index].iter().any(|f| f.name.eq_ignore_ascii_case(&field.name)) {
             return Err(StoreError::Invalid(format!("Duplicate field name \"{}\" in the schema.", field.name)));

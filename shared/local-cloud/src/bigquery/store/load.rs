@@ -11,7 +11,7 @@ use datafusion::arrow::{array::RecordBatch, datatypes::SchemaRef};
 use parking_lot::Mutex;
 
 use super::{
-    Dataset, Definition, Entry, Merge, Record, View,
+    Dataset, Definition, Entry, Merge, Record, View, change,
     disk::{self, Disk},
     record,
     rows::Rows,
@@ -51,7 +51,7 @@ fn load_entry(disk: &Disk, merges: &mpsc::Sender<Merge>, name: TableName, record
     };
     let mut schemas = Schemas::load(disk, id)?;
     let schema = schemas.tables.remove(&version).context("the schema is missing")?;
-    let definition = Definition::new(version, schema, resource.settings, resource.modified);
+    let definition = Definition::new(version, change::own(schema), resource.settings, resource.modified);
     let rows = load_rows(disk, id, &schemas, &definition.arrow)?;
     let streams = load_streams(disk, id, &schemas, &definition.arrow)?;
     let merge = rows.to_merge().is_some();

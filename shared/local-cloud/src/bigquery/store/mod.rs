@@ -1,6 +1,7 @@
 //! Datasets, tables, views and rows: in memory for reading, and on disk before anything is answered.
 
 mod append;
+pub(crate) mod change;
 mod definition;
 mod disk;
 mod error;
@@ -254,7 +255,8 @@ impl Store {
             let mut commit = self.disk.batch();
             commit.insert(&self.disk.meta, disk::NEXT_TABLE, (id + 1).to_be_bytes());
             commit.insert(&self.disk.meta, key, serde_json::to_vec(&record)?);
-            commit.insert(&self.disk.schemas, disk::schema_key(id, 1), serde_json::to_vec(&schema)?);
+            let definition = Definition::new(1, schema, settings, now);
+            commit.insert(&self.disk.schemas, disk::schema_key(id, 1), serde_json::to_vec(&definition.stored)?);
             commit.commit()?;
             *next += 1;
             Entry::Table(Arc::new(Table::new(table::Parts {
@@ -262,7 +264,7 @@ impl Store {
                 name: name.clone(),
                 created: now,
                 disk: self.disk.clone(),
-                definition: Definition::new(1, schema, settings, now),
+                definition,
                 rows: rows::Rows::default(),
                 streams: std::collections::HashMap::new(),
                 merges: self.merges.clone(),

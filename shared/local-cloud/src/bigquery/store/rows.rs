@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use datafusion::arrow::array::RecordBatch;
 
+use super::{Definition, change};
+
 /// So many segments at least are merged into one.
 const FEWEST: usize = 16;
 /// Segments of so many rows stay as they are.
@@ -35,6 +37,11 @@ impl Rows {
         self.count += batch.num_rows() as u64;
         self.segments.push(Segment { batch, records });
         self.to_merge().is_some()
+    }
+
+    /// Whether rows took the place of others.
+    pub(super) fn has_changes(&self, definition: &Definition) -> bool {
+        self.segments.iter().any(|segment| change::has_changes(definition, &segment.batch))
     }
 
     /// The segments at the end that should become one: the fewest, 16 at least, of which the largest holds at most an

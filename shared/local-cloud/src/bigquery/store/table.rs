@@ -23,7 +23,7 @@ use parking_lot::{Mutex, RwLock};
 use serde_json::{Map, Value};
 
 use super::{
-    Merge,
+    Merge, change,
     definition::{Definition, check_schema, check_update},
     disk::{self, Disk},
     error::StoreError,
@@ -48,6 +48,8 @@ pub(crate) struct Table {
     pub(super) disk: Disk,
     pub(super) streams: RwLock<HashMap<String, Arc<Stream>>>,
     pub(super) rows: Mutex<Rows>,
+    /// What the rows of a table with a primary key last showed.
+    shown: Mutex<Option<Snapshot>>,
     definition: RwLock<Arc<Definition>>,
     maintenance: Mutex<()>,
     merges: mpsc::Sender<Merge>,
@@ -61,6 +63,8 @@ pub(crate) struct Snapshot {
     pub(crate) definition: Arc<Definition>,
     /// The rows.
     pub(crate) batches: Vec<RecordBatch>,
+    /// Whether rows took the place of others.
+    pub(crate) changes: bool,
     count: u64,
     rewrites: u64,
 }
@@ -86,6 +90,7 @@ impl Table {
             disk: parts.disk,
             streams: RwLock::new(parts.streams),
             rows: Mutex::new(parts.rows),
+            shown: Mutex::default(),
             definition: RwLock::new(Arc::new(parts.definition)),
             maintenance: Mutex::default(),
             merges: parts.merges,
@@ -98,25 +103,51 @@ impl Table {
         Arc::clone(&self.definition.read())
     }
 
-    /// The rows whose appends were answered, in the order of the appends.
-    pub(crate) fn snapshot(&self) -> Snapshot {
+    /// The rows whose appends were answered, in the order of the appends; where the table has a primary key, as far as no
+    /// later row took their place.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let mut snapshot = self.written();
+        if !snapshot.definition.has_key() {
+            return Ok(snapshot);
+        }
+        let mut shown = self.shown.lock();
+        let same = |known: &&Snapshot| {
+            (known.count, known.rewrites) == (snapshot.count, snapshot.rewrites)
+                && Arc::ptr_eq(&known.definition, &snapshot.definition)
+        };
+        if let Some(known) = shown.as_ref().filter(same) {
+            return Ok(known.clone());
+        }
+        snapshot.batches = change::shown(&snapshot.definition, &snapshot.batches)?;
+        *shown = Some(snapshot.clone());
+        Ok(snapshot)
+    }
+
+    /// The rows whose appends were answered, as they came.
+    fn written(&self) -> Snapshot {
         let rows = self.rows.lock();
+        let definition = self.definition();
         Snapshot {
-            definition: self.definition(),
+            changes: rows.has_changes(&definition),
             batches: rows.segments.iter().map(|segment| segment.batch.clone()).collect(),
             count: rows.count,
             rewrites: rows.rewrites,
+            definition,
         }
     }
 
     /// How many rows are visible.
     pub(crate) fn row_count(&self) -> u64 {
-        self.rows.lock().count
+        if !self.definition().has_key() {
+            return self.rows.lock().count;
+        }
+        let batches = self.snapshot().map(|snapshot| snapshot.batches).unwrap_or_default();
+        batches.iter().map(|batch| batch.num_rows() as u64).sum()
     }
 
     /// The size of the visible rows: their values, without what memory is set aside.
     pub(crate) fn bytes(&self) -> u64 {
-        let batches = self.snapshot().batches;
+        let batches = self.snapshot().map(|snapshot| snapshot.batches).unwrap_or_default();
         let columns = batches.iter().flat_map(RecordBatch::columns);
         columns.map(|column| column.to_data().get_slice_memory_size().unwrap_or(0) as u64).sum()
     }
@@ -204,18 +235,22 @@ impl Table {
         let mut rows = self.rows.lock();
         let old = self.definition();
         let schema = schema.unwrap_or_else(|| old.schema.clone());
-        let changed = schema != old.schema;
-        if changed {
+        if schema != old.schema {
             check_schema(&schema.fields)?;
             check_update(&self.name, &old.schema.fields, &schema.fields)?;
         }
-        let version = old.version + u32::from(changed);
-        let new = Definition::new(version, schema, settings, modified);
+        let mut new = Definition::new(old.version, schema, settings, modified);
+        if old.key_names() != new.key_names() && rows.has_changes(&old) {
+            let detail = format!("Cannot change the primary key of Table {}, which holds change data", self.name);
+            return Err(StoreError::Invalid(detail));
+        }
+        let changed = new.stored != old.stored;
+        new.version += u32::from(changed);
         let adapted: Vec<RecordBatch> =
             rows.segments.iter().map(|s| columns::adapt(&s.batch, &new.arrow)).collect::<Result<_, _>>()?;
         let mut commit = self.disk.batch();
         if changed {
-            commit.insert(&self.disk.schemas, disk::schema_key(self.id, version), serde_json::to_vec(&new.schema)?);
+            commit.insert(&self.disk.schemas, disk::schema_key(self.id, new.version), serde_json::to_vec(&new.stored)?);
         }
         let key = disk::table_key(&self.name.dataset, &self.name.table);
         commit.insert(&self.disk.meta, key, record(&new)?);

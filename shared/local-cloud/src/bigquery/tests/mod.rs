@@ -1,6 +1,7 @@
 //! The servers over the wire.
 
 mod append;
+mod changes;
 mod durability;
 mod jobs;
 mod rest;

@@ -17,7 +17,7 @@ use prost_types::DescriptorProto;
 use tonic::{Code, Status, Streaming};
 
 use super::{
-    Service, decode,
+    Service, change, decode,
     error::Refusal,
     name::{self, Target},
     plan::{self, Mismatch, Plan},
@@ -212,7 +212,7 @@ impl Writer {
         let planned = match fresh {
             Some(planned) => planned,
             None => {
-                let compiled = plan::compile(&known.descriptor, &definition.schema);
+                let compiled = plan::compile(&known.descriptor, &definition.stored);
                 let plan = compiled.map_err(|mismatch| mismatched(mismatch, &self.current))?;
                 Planned { table: target.table.id, version: definition.version, plan: Arc::new(plan) }
             }
@@ -262,6 +262,9 @@ fn mismatched(mismatch: Mismatch, entity: &str) -> Refusal {
             format!("Input schema has more fields than BigQuery schema, extra fields: '{}'", fields.join(",")),
             entity,
         ),
+        Mismatch::NoPrimaryKey => Refusal::invalid(format!(
+            "The primary keys of the table are required to create an upsert stream. Entity: {entity}"
+        )),
         Mismatch::Invalid(detail) => Refusal::invalid(format!("Invalid proto schema: {detail} Entity: {entity}")),
     }
 }
@@ -297,7 +300,13 @@ impl Append {
         let mut rows: Vec<Vec<Cell>> = Vec::with_capacity(self.rows.len());
         let mut errors = Vec::new();
         for (index, row) in self.rows.iter().enumerate() {
-            match decode::decode(&self.plan.message, row) {
+            let decoded = decode::decode(&self.plan.message, row).and_then(|cells| {
+                if self.plan.has_changes && self.target.stream.is_none() {
+                    change::check(&cells)?;
+                }
+                Ok(cells)
+            });
+            match decoded {
                 Ok(cells) => rows.push(cells),
                 Err(message) if errors.len() < ROW_ERRORS => errors.push(RowError {
                     index: i64::try_from(index).unwrap_or(i64::MAX),
@@ -309,6 +318,14 @@ impl Append {
         }
         if !errors.is_empty() {
             return Err(Failure::Rows(errors));
+        }
+        if self.plan.has_changes
+            && self.target.stream.is_some()
+            && let Some(kind) = rows.iter().find_map(|cells| change::kind(cells))
+        {
+            // The words are Google's: what takes the place of rows goes through the default stream.
+            let message = format!("The given value is not a valid CHANGE_TYPE in insert mode: {kind}");
+            return Err(Refusal::invalid(format!("{message} Entity: {}", self.name)).into());
         }
         let batch = columns::batch(&self.definition.arrow, &rows);
         Ok(batch.map_err(|error| Refusal::new(Code::Internal, error.to_string()))?)

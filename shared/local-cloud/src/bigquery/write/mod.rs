@@ -1,6 +1,7 @@
 //! `google.cloud.bigquery.storage.v1.BigQueryWrite`.
 
 mod append;
+mod change;
 #[cfg(test)]
 mod conversions;
 mod decode;

@@ -10,10 +10,14 @@ use prost_types::{
     field_descriptor_proto::{Label, Type},
 };
 
+use crate::bigquery::store::change;
+
 /// How the rows of one descriptor become rows of one version of a table.
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) message: Message,
+    /// Whether the rows say what becomes of the row of their key.
+    pub(super) has_changes: bool,
 }
 
 /// How a message becomes a STRUCT, or a row.
@@ -54,6 +58,8 @@ pub(super) enum Source {
 pub(super) enum Mismatch {
     /// It has fields that the table has not.
     ExtraFields(Vec<String>),
+    /// It has the pseudo-columns of change data, and the table no primary key.
+    NoPrimaryKey,
     /// Anything else.
     Invalid(String),
 }
@@ -66,13 +72,17 @@ impl Message {
     }
 }
 
-/// Fits the descriptor to the table's columns, by name without regard to case.
+/// Fits the descriptor to the columns that are kept of a table, by name without regard to case.
 pub(super) fn compile(descriptor: &DescriptorProto, schema: &TableSchema) -> Result<Plan, Mismatch> {
     let mut types = Types::default();
     types.collect(descriptor.name(), descriptor);
     let mut extra = Vec::new();
     let message = types.message(descriptor, &schema.fields, "", 0, &mut extra)?;
-    if extra.is_empty() { Ok(Plan { message }) } else { Err(Mismatch::ExtraFields(extra)) }
+    if !extra.is_empty() {
+        return Err(Mismatch::ExtraFields(extra));
+    }
+    let has_changes = descriptor.field.iter().any(|field| change::is_pseudo_column(field.name()));
+    Ok(Plan { message, has_changes })
 }
 
 /// BigQuery allows 15 levels of STRUCT.
@@ -110,13 +120,11 @@ impl<'a> Types<'a> {
         let mut message = Message { columns: columns.to_vec(), fields: Vec::new(), by_number: HashMap::new() };
         for field in &descriptor.field {
             let name = field.name();
-            if name.eq_ignore_ascii_case("_CHANGE_TYPE") || name.eq_ignore_ascii_case("_CHANGE_SEQUENCE_NUMBER") {
-                return Err(Mismatch::Invalid(format!(
-                    "{name}: change data capture (UPSERT and DELETE by primary key) is not supported by the local BigQuery"
-                )));
-            }
             let full = if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
             let Some(column) = columns.iter().position(|c| c.name.eq_ignore_ascii_case(name)) else {
+                if path.is_empty() && change::is_pseudo_column(name) {
+                    return Err(Mismatch::NoPrimaryKey);
+                }
                 extra.push(full);
                 continue;
             };

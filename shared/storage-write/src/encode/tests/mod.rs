@@ -4,11 +4,12 @@ mod properties;
 mod rows;
 mod scalars;
 mod unknown;
+mod upsert;
 
 use catalog::{TableSchema, UnknownFields};
 use event::Rejection;
 use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
-use prost_types::FileDescriptorProto;
+use prost_types::{DescriptorProto, FileDescriptorProto};
 
 use super::RowEncoder;
 
@@ -23,9 +24,13 @@ pub(super) fn column(declaration: &str) -> RowEncoder {
 }
 
 pub(super) fn decode(encoder: &RowEncoder, row: &[u8]) -> serde_json::Value {
+    decode_by(encoder.descriptor(), row)
+}
+
+pub(super) fn decode_by(descriptor: &DescriptorProto, row: &[u8]) -> serde_json::Value {
     let file = FileDescriptorProto {
         name: Some("row.proto".into()),
-        message_type: vec![encoder.descriptor().clone()],
+        message_type: vec![descriptor.clone()],
         ..FileDescriptorProto::default()
     };
     let mut pool = DescriptorPool::new();

@@ -101,7 +101,7 @@ fn apply(store: &Arc<Store>, seen: &Snapshots, statement: Statement) -> Result<b
         },
         Statement::Truncate { table } => {
             let table = store.table(&table.dataset, &table.table)?;
-            return Ok(table.replace(&table.snapshot(), Vec::new())?);
+            return Ok(table.replace(&table.snapshot()?, Vec::new())?);
         }
         Statement::Insert { table, batches } => store.table(&table.dataset, &table.table)?.append(batches)?,
         Statement::Delete { table: name, kept } => {
@@ -109,6 +109,11 @@ fn apply(store: &Arc<Store>, seen: &Snapshots, statement: Statement) -> Result<b
             let Some(seen) = seen.seen(&name) else {
                 return Err(ApiError::internal(format!("the DELETE did not read {name}")));
             };
+            if seen.changes {
+                let detail =
+                    format!("DELETE is not supported over table {name}, which takes change data (UPSERT, DELETE)");
+                return Err(ApiError::invalid(detail));
+            }
             return Ok(table.replace(&seen, kept)?);
         }
     }

@@ -41,6 +41,7 @@ impl Resource {
             generation: self.generation.parse().ok()?,
             bytes: self.size.parse().ok()?,
             crc32c: u32::from_be_bytes(crc32c.try_into().ok()?),
+            metadata: self.metadata.clone(),
         })
     }
 }

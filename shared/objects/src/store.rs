@@ -1,4 +1,6 @@
-//! One bucket: what the archive needs of Cloud Storage.
+//! One bucket.
+
+use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use google_cloud_auth::credentials::{self, Credentials, anonymous};
@@ -44,6 +46,8 @@ pub struct StoredObject {
     pub bytes: u64,
     /// Its CRC32C, as the server computed it.
     pub crc32c: u32,
+    /// Its custom metadata.
+    pub metadata: BTreeMap<String, String>,
 }
 
 /// A page of a listing.
@@ -146,23 +150,41 @@ impl ObjectStore {
 
     /// An object's bytes, all at once. The client verifies their checksum.
     pub async fn read(&self, name: &str) -> Result<Bytes, StoreError> {
+        self.read_generation(name).await.map(|(bytes, _)| bytes)
+    }
+
+    /// An object's bytes, and which object of its name they are.
+    pub async fn read_generation(&self, name: &str) -> Result<(Bytes, i64), StoreError> {
         let failed = |source| self.google("objects.get", name, source);
         let mut answer = self.storage.read_object(self.resource_name(), name).send().await.map_err(failed)?;
+        let generation = answer.object().generation;
         let mut bytes = BytesMut::new();
         while let Some(part) = answer.next().await {
             bytes.extend_from_slice(&part.map_err(failed)?);
         }
-        Ok(bytes.freeze())
+        Ok((bytes.freeze(), generation))
     }
 
     /// Writes a small object that must be new. Where an object of the same bytes is there, that is as good: a retry
     /// whose first try had succeeded finds its own.
     pub async fn create(&self, name: &str, content_type: &str, bytes: Bytes) -> Result<(), StoreError> {
+        self.create_with_metadata(name, content_type, bytes, &BTreeMap::new()).await
+    }
+
+    /// The same, with custom metadata.
+    pub async fn create_with_metadata(
+        &self,
+        name: &str,
+        content_type: &str,
+        bytes: Bytes,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<(), StoreError> {
         let written = self
             .storage
             .write_object(self.resource_name(), name, bytes.clone())
             .set_if_generation_match(0)
             .set_content_type(content_type)
+            .set_metadata(metadata)
             .send_buffered()
             .await;
         match written {
@@ -176,6 +198,36 @@ impl ObjectStore {
             }
             Err(error) => Err(self.google("objects.insert", name, error)),
         }
+    }
+
+    /// Writes a small object in place of the one of that generation; [`StoreError::Changed`] where it is another by now.
+    pub async fn replace(
+        &self,
+        name: &str,
+        content_type: &str,
+        bytes: Bytes,
+        generation: i64,
+    ) -> Result<(), StoreError> {
+        let written = self
+            .storage
+            .write_object(self.resource_name(), name, bytes)
+            .set_if_generation_match(generation)
+            .set_content_type(content_type)
+            .send_buffered()
+            .await;
+        match written {
+            Ok(_) => Ok(()),
+            Err(error) if error.http_status_code() == Some(412) => Err(StoreError::Changed { name: name.to_owned() }),
+            Err(error) => Err(self.google("objects.insert", name, error)),
+        }
+    }
+
+    /// Sets these keys of an object's custom metadata, and leaves the others.
+    pub async fn set_metadata(&self, name: &str, metadata: &BTreeMap<String, String>) -> Result<(), StoreError> {
+        let body = json!({ "metadata": metadata });
+        let call = (Method::PATCH, self.object_url(name));
+        let answer = self.rest.call("objects.patch", call, |request| request.json(&body)).await;
+        self.named(name, answer).map(drop)
     }
 
     /// Removes an object, if it is still of that generation. One that is not there is removed already.

@@ -61,6 +61,12 @@ pub enum StoreError {
         /// The object.
         name: String,
     },
+    /// The object is not the one any more that was to be replaced.
+    #[error("{name} was changed by another")]
+    Changed {
+        /// The object.
+        name: String,
+    },
     /// The server has less of the upload than it said it had, or does not know it any more.
     #[error("the upload of {name} cannot be resumed: {detail}")]
     UploadLost {
@@ -102,6 +108,7 @@ impl StoreError {
             | Self::Google { .. } // retried by the client itself
             | Self::NotFound { .. }
             | Self::Exists { .. }
+            | Self::Changed { .. }
             | Self::UploadLost { .. }
             | Self::Corrupt { .. }
             | Self::Malformed { .. } => false,

@@ -1,0 +1,126 @@
+//! Fencing: a write stream that is finalized takes no rows any more, and its row count decides every claim that names it.
+
+use std::{collections::HashMap, sync::Arc};
+
+use catalog::{TableName, dead_letters_table};
+use event::Timestamp;
+use exactly_once::Input;
+use serde_json::Value;
+use storage_write::{CallError, TablesError, WriteStreamName};
+
+use crate::{
+    loader::{Services, chain},
+    writer::Done,
+};
+
+/// Why nobody knows whether a stream takes rows.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FenceError {
+    #[error(transparent)]
+    Finalize(#[from] CallError),
+    #[error(transparent)]
+    Count(#[from] TablesError),
+}
+
+/// Fences the stream for the writer of its table. What the registry knows of another's stream is believed.
+pub(crate) async fn fence(services: Arc<Services>, table: TableName, stream: Arc<str>, own: bool) -> Done {
+    #[cfg(feature = "unfenced")]
+    if services.unfenced {
+        return Done::Input(Input::Fenced { stream, rows: 0 });
+    }
+    let owner = if own { "own" } else { "other" };
+    let fenced = match recorded(&services, &table, &stream, own).await {
+        Some(rows) => Ok(rows),
+        None => finalize(&services, &table, &stream).await,
+    };
+    let result = if fenced.is_ok() { "fenced" } else { "failed" };
+    services.metrics.fences.with_label_values(&[owner, result]).inc();
+    let rows = match fenced {
+        Ok(rows) => rows,
+        Err(error) => {
+            tracing::warn!(%table, write.stream = &*stream, error = %chain(&error), "a write stream could not be fenced");
+            return Done::Input(Input::FenceFailed { stream });
+        }
+    };
+    tracing::info!(%table, write.stream = &*stream, write.rows = rows, fence.owner = owner, "write stream fenced");
+    if let Some(registry) = &services.registry
+        && let Err(error) = registry.fenced(&table, &stream, rows).await
+    {
+        // The fence stands whether it is written down or not.
+        tracing::warn!(%table, write.stream = &*stream, error = %chain(&error), "a fence was not written down");
+    }
+    Done::Input(Input::Fenced { stream, rows })
+}
+
+async fn recorded(services: &Services, table: &TableName, stream: &str, own: bool) -> Option<i64> {
+    let registry = services.registry.as_ref().filter(|_| !own)?;
+    match registry.find(table, stream).await {
+        Ok(entry) => entry.and_then(|entry| entry.fence).map(|fence| fence.rows),
+        Err(error) => {
+            tracing::warn!(%table, write.stream = stream, error = %chain(&error), "the registry does not answer");
+            None
+        }
+    }
+}
+
+/// Finalizes the stream, and says how many rows it has for good.
+pub(crate) async fn finalize(services: &Services, table: &TableName, stream: &str) -> Result<i64, FenceError> {
+    let name = WriteStreamName::of(&services.project, table, stream);
+    match services.storage.finalize(&name).await {
+        // Expired: it takes no rows any more, and the table says how many it had.
+        Err(error) if error.is_not_found() => match seen(services, table, &[stream]).await {
+            Ok(seen) => Ok(seen.get(stream).map_or(0, |seen| seen.rows)),
+            // Nor is there a table whose row a claim could stand for.
+            Err(error) if error.is_not_found() => Ok(0),
+            Err(error) => Err(error.into()),
+        },
+        finalized => Ok(finalized?),
+    }
+}
+
+/// What a table shows of a write stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    /// Its rows.
+    pub(crate) rows: i64,
+    /// When the last of them was sealed.
+    pub(crate) last: Option<Timestamp>,
+}
+
+/// What the table shows of these write streams; a stream of which it shows nothing is left out.
+pub(crate) async fn seen(
+    services: &Services,
+    table: &TableName,
+    streams: &[&str],
+) -> Result<HashMap<String, Seen>, TablesError> {
+    if streams.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let (column, time) = match *table == dead_letters_table().name {
+        true => ("write_stream", "rejected_at"),
+        false => ("ingest.write_stream", "ingest.loaded_at"),
+    };
+    let ids: Vec<String> = streams.iter().map(|stream| format!("'{}'", id(stream))).collect();
+    let sql = format!(
+        "SELECT {column}, COUNT(*), UNIX_MICROS(MAX({time})) FROM `{}.{table}` WHERE {column} IN ({}) GROUP BY 1",
+        services.project,
+        ids.join(", "),
+    );
+    let answer = services.tables.query(&sql).await?;
+    let unusable = || TablesError::Unusable { table: table.clone(), detail: format!("{sql} counts nothing") };
+    let seen = answer.rows.iter().map(|row| {
+        let [stream, rows, last] = row.as_slice() else { return None };
+        let last = integer(last).and_then(|micros| Timestamp::from_microsecond(micros).ok());
+        Some((stream.as_str()?.to_owned(), Seen { rows: integer(rows)?, last }))
+    });
+    seen.map(|seen| seen.ok_or_else(unusable)).collect()
+}
+
+/// An id is letters, digits, `-` and `_`; anything else is no stream of ours.
+fn id(stream: &str) -> String {
+    stream.chars().filter(|char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_')).collect()
+}
+
+fn integer(cell: &Value) -> Option<i64> {
+    cell.as_i64().or_else(|| cell.as_str()?.parse().ok())
+}

@@ -1,0 +1,195 @@
+//! `POST /janitor`: the trigger of Cloud Scheduler.
+//!
+//! Ends write streams that nobody appends to, long before BigQuery lets them expire; sees that the tables hold as many rows of
+//! each ended stream as was counted, which is the standing proof that nothing was lost or doubled; decides old claims; and
+//! forgets streams that no claim can name any more.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use catalog::TableName;
+use dedupe::{Expected, NewState, PayloadHash};
+use event::Timestamp;
+use http::{HeaderMap, header};
+use registry::{Entry, Registry};
+use serde::Serialize;
+
+use crate::{
+    error::LoaderError,
+    fence,
+    loader::{Inner, Services, chain},
+    recovery::{Claimed, RecoveryError},
+};
+
+/// How long a stream is remembered after the longest window is over.
+const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// Streams that one query asks about.
+const STREAMS_A_QUERY: usize = 500;
+
+/// Looks after the write streams.
+pub(crate) struct Janitor {
+    services: Arc<Services>,
+    registry: Registry,
+    idle: Duration,
+    /// How long keys are kept at most.
+    window: Duration,
+    keep: Duration,
+}
+
+/// What a run did.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct Report {
+    /// Write streams that may receive rows still.
+    open: u64,
+    /// Idle write streams that were ended.
+    fenced: u64,
+    /// Ended streams whose rows are as many as was counted.
+    verified: u64,
+    /// Streams that were forgotten.
+    removed: u64,
+    /// Old claims that were decided: their events are rows, or may be written again.
+    resolved: u64,
+    /// Ended streams whose rows are not as many as was counted.
+    mismatches: Vec<Mismatch>,
+}
+
+/// A write stream of which the table shows another number of rows than its fence said.
+#[derive(Debug, Serialize)]
+pub(crate) struct Mismatch {
+    table: String,
+    stream: String,
+    counted: i64,
+    found: i64,
+}
+
+/// Runs the janitor. 200 with a report; mismatches are logged as errors and counted.
+pub(crate) async fn post(State(loader): State<Arc<Inner>>, headers: HeaderMap) -> Result<Response, LoaderError> {
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    loader.auth.verify(authorization).await?;
+    let report = match &loader.janitor {
+        Some(janitor) => janitor.run().await.map_err(|error| {
+            tracing::error!(error = %chain(&error), "the janitor could not do its work");
+            LoaderError::Undecided
+        })?,
+        None => Report::default(),
+    };
+    Ok(Json(report).into_response())
+}
+
+impl Janitor {
+    pub(crate) fn new(services: Arc<Services>, registry: Registry, idle: Duration, tables: &[Claimed]) -> Self {
+        let window = tables.iter().map(|table| table.window).max().unwrap_or_default();
+        Self { services, registry, idle, window, keep: window + KEEP }
+    }
+
+    async fn run(&self) -> Result<Report, RecoveryError> {
+        let mut report = Report::default();
+        let mut by_table: BTreeMap<TableName, Vec<Entry>> = BTreeMap::new();
+        for entry in self.registry.entries().await? {
+            by_table.entry(entry.table.clone()).or_default().push(entry);
+        }
+        let tables: HashMap<String, TableName> =
+            by_table.values().flatten().map(|entry| (entry.stream.clone(), entry.table.clone())).collect();
+        for (table, entries) in by_table {
+            for some in entries.chunks(STREAMS_A_QUERY) {
+                self.look_after(&table, some, &mut report).await?;
+            }
+        }
+        self.resolve(&tables, &mut report).await?;
+        tracing::info!(
+            claims.resolved = report.resolved,
+            streams.open = report.open,
+            streams.fenced = report.fenced,
+            streams.verified = report.verified,
+            streams.removed = report.removed,
+            streams.mismatches = report.mismatches.len(),
+            "looked after the write streams"
+        );
+        Ok(report)
+    }
+
+    async fn look_after(&self, table: &TableName, entries: &[Entry], report: &mut Report) -> Result<(), RecoveryError> {
+        let (idle_since, kept_since) = (Timestamp::now() - self.idle, Timestamp::now() - self.keep);
+        let unclear =
+            entries.iter().filter(|entry| entry.fence.as_ref().is_none_or(|fence| fence.verified_at.is_none()));
+        let ids: Vec<&str> = unclear.map(|entry| entry.stream.as_str()).collect();
+        let shown = match fence::seen(&self.services, table, &ids).await {
+            // A table that is no more shows nothing that could be compared.
+            Err(error) if error.is_not_found() => None,
+            shown => Some(shown?),
+        };
+        for entry in entries {
+            let seen = shown.as_ref().and_then(|shown| shown.get(&entry.stream));
+            match &entry.fence {
+                None if seen.and_then(|seen| seen.last).unwrap_or(entry.entered_at) < idle_since => {
+                    let rows = fence::finalize(&self.services, table, &entry.stream).await?;
+                    self.registry.fenced(table, &entry.stream, rows).await?;
+                    report.fenced += 1;
+                }
+                None => report.open += 1,
+                Some(fence) if fence.at < kept_since => {
+                    self.registry.remove(entry).await?;
+                    report.removed += 1;
+                }
+                Some(fence) if fence.verified_at.is_none() && shown.is_some() => {
+                    let found = seen.map_or(0, |seen| seen.rows);
+                    if found == fence.rows {
+                        self.registry.verified(entry).await?;
+                        report.verified += 1;
+                    } else {
+                        report.mismatches.push(self.mismatch(entry, fence.rows, found));
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides claims that nobody asks about any more, by the fence of their stream.
+    async fn resolve(&self, tables: &HashMap<String, TableName>, report: &mut Report) -> Result<(), RecoveryError> {
+        let (ledger, mut rows_of) = (&self.services.ledger, HashMap::new());
+        let generation = self.services.generations.whole(Duration::ZERO).await.unwrap_or_default();
+        for (key, claim) in ledger.undecided(self.idle).await? {
+            let stream = &*claim.write_stream;
+            let Some(table) = tables.get(stream) else { continue };
+            let rows = match rows_of.get(stream) {
+                Some(rows) => *rows,
+                None => {
+                    let rows = fence::finalize(&self.services, table, stream).await?;
+                    self.registry.fenced(table, stream, rows).await?;
+                    rows_of.insert(stream.to_owned(), rows);
+                    rows
+                }
+            };
+            if rows > claim.base_offset {
+                let done = NewState::Done { payload: PayloadHash::UNKNOWN, window: self.window };
+                ledger.swap(&key, &Expected::Claimed(claim), &done, generation).await?;
+            } else {
+                ledger.release(&[key], &claim).await?;
+            }
+            report.resolved += 1;
+        }
+        Ok(())
+    }
+
+    fn mismatch(&self, entry: &Entry, counted: i64, found: i64) -> Mismatch {
+        self.services.metrics.mismatches.inc();
+        tracing::error!(
+            table = %entry.table,
+            write.stream = entry.stream,
+            rows.counted = counted,
+            rows.found = found,
+            "a write stream's rows are not as many as its fence counted"
+        );
+        Mismatch { table: entry.table.to_string(), stream: entry.stream.clone(), counted, found }
+    }
+}

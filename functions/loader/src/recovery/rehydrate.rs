@@ -1,0 +1,109 @@
+//! Writing into the ledger what the tables say.
+
+use std::{collections::HashMap, time::Duration};
+
+use catalog::{TableName, dead_letters_table};
+use dedupe::Restored;
+use event::{EventId, Reason, Timestamp};
+use exactly_once::{EventKey, PayloadHash};
+use serde_json::Value;
+
+use super::{Claimed, Recovery, RecoveryError};
+
+/// Keys of one call.
+const BATCH: usize = 500;
+
+/// Marks every event that is a row, or a dead letter, since `cut`; `None`: since the tables' windows began. Says how many.
+pub(super) async fn all(recovery: &Recovery, cut: Option<Timestamp>) -> Result<u64, RecoveryError> {
+    let mut epochs = HashMap::new();
+    let mut restored = 0;
+    for table in &recovery.tables {
+        match recovery.services.tables.get(&table.name).await {
+            Ok((_, epoch)) => epochs.insert(table.name.clone(), (epoch, table.window)),
+            Err(error) if error.is_not_found() => continue,
+            Err(error) => return Err(error.into()),
+        };
+        restored += rows(recovery, table, &epochs, cut).await?;
+    }
+    Ok(restored + dead_letters(recovery, &epochs, cut).await?)
+}
+
+/// The events that are rows of the table.
+async fn rows(
+    recovery: &Recovery,
+    table: &Claimed,
+    epochs: &HashMap<TableName, (i64, Duration)>,
+    cut: Option<Timestamp>,
+) -> Result<u64, RecoveryError> {
+    let Some((epoch, window)) = epochs.get(&table.name) else { return Ok(0) };
+    let (id, time) = match table.is_dead_letters {
+        true => ("dead_letter_id", "rejected_at"),
+        false => ("ingest.event_id", "ingest.loaded_at"),
+    };
+    let sql = format!(
+        "SELECT DISTINCT {id} FROM `{}.{}` WHERE {time} >= TIMESTAMP '{}'",
+        recovery.services.project,
+        table.name,
+        cut.unwrap_or_else(|| Timestamp::now() - *window),
+    );
+    let done = Restored::Done { payload: PayloadHash::UNKNOWN };
+    let mut pages = recovery.services.tables.query_pages(&sql).await?;
+    let mut restored = 0;
+    while let Some(page) = pages.next().await? {
+        let keys =
+            page.iter().filter_map(|row| Some((EventKey::new(&table.name, *epoch, &event_id(row.first()?)?), done)));
+        restored += restore(recovery, keys.collect(), *window).await?;
+    }
+    Ok(restored)
+}
+
+/// The events that are dead letters, and so no rows of the table that refused them.
+async fn dead_letters(
+    recovery: &Recovery,
+    epochs: &HashMap<TableName, (i64, Duration)>,
+    cut: Option<Timestamp>,
+) -> Result<u64, RecoveryError> {
+    let name = dead_letters_table().name;
+    if !epochs.contains_key(&name) {
+        return Ok(0);
+    }
+    let longest = epochs.values().map(|(_, window)| *window).max().unwrap_or_default();
+    // Of two events with one id, the one that came second says nothing of the first.
+    let sql = format!(
+        "SELECT DISTINCT `table`, event_id FROM `{}.{name}` WHERE rejected_at >= TIMESTAMP '{}' \
+         AND `table` IS NOT NULL AND event_id IS NOT NULL AND reason != '{}'",
+        recovery.services.project,
+        cut.unwrap_or_else(|| Timestamp::now() - longest),
+        Reason::PayloadConflict.code(),
+    );
+    let mut restored = 0;
+    let mut pages = recovery.services.tables.query_pages(&sql).await?;
+    while let Some(page) = pages.next().await? {
+        let mut by_window: HashMap<Duration, Vec<(EventKey, Restored)>> = HashMap::new();
+        for row in &page {
+            let [table, id] = row.as_slice() else { continue };
+            let table = table.as_str().and_then(|table| table.split_once('.'));
+            let Some((dataset, table)) = table else { continue };
+            let table = TableName { dataset: dataset.to_owned(), table: table.to_owned() };
+            if let (Some((epoch, window)), Some(id)) = (epochs.get(&table), event_id(id)) {
+                let rejected = Restored::Rejected { payload: PayloadHash::UNKNOWN };
+                by_window.entry(*window).or_default().push((EventKey::new(&table, *epoch, &id), rejected));
+            }
+        }
+        for (window, keys) in by_window {
+            restored += restore(recovery, keys, window).await?;
+        }
+    }
+    Ok(restored)
+}
+
+async fn restore(recovery: &Recovery, keys: Vec<(EventKey, Restored)>, window: Duration) -> Result<u64, RecoveryError> {
+    for some in keys.chunks(BATCH) {
+        recovery.services.ledger.restore(some, window).await?;
+    }
+    Ok(keys.len() as u64)
+}
+
+fn event_id(cell: &Value) -> Option<EventId> {
+    EventId::new(cell.as_str()?).ok()
+}

@@ -1,0 +1,11 @@
+//! One bucket of Cloud Storage: small objects with preconditions, listings, and uploads of any size.
+
+mod error;
+mod rest;
+mod retry;
+mod store;
+mod upload;
+
+pub use error::StoreError;
+pub use store::{ObjectStore, Page, StoreConfig, StoredObject};
+pub use upload::Upload;

@@ -1,0 +1,114 @@
+//! Entries: one for each write stream that was made.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use catalog::TableName;
+use jiff::Timestamp;
+use objects::{StoreError, StoredObject};
+
+use crate::{Registry, RegistryError};
+
+const STREAMS: &str = "registry/streams/";
+const GENERATION: &str = "generation";
+const ENTERED_AT: &str = "entered-at";
+const ROWS: &str = "rows";
+const FENCED_AT: &str = "fenced-at";
+const VERIFIED_AT: &str = "verified-at";
+
+/// A write stream, as the registry knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its table.
+    pub table: TableName,
+    /// Its short id.
+    pub stream: String,
+    /// The generation that it was made under.
+    pub generation: u64,
+    /// When it was entered.
+    pub entered_at: Timestamp,
+    /// What ended it; `None`: it may receive rows still.
+    pub fence: Option<Fence>,
+    version: i64,
+}
+
+/// The end of a write stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fence {
+    /// How many rows it holds, for good.
+    pub rows: i64,
+    /// When that was written down.
+    pub at: Timestamp,
+    /// When the table was seen to hold as many rows of it; `None`: not yet.
+    pub verified_at: Option<Timestamp>,
+}
+
+impl Registry {
+    /// Enters a new write stream. Afterwards the caller must see that the generation is still this one.
+    pub async fn enter(&self, table: &TableName, stream: &str, generation: u64) -> Result<(), RegistryError> {
+        // Everything is metadata, so that a list shows it.
+        let metadata = [(GENERATION, generation.to_string()), (ENTERED_AT, Timestamp::now().to_string())];
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
+        self.store.create_with_metadata(&name(table, stream), "text/plain", Bytes::new(), &metadata).await?;
+        Ok(())
+    }
+
+    /// The entry of a stream; `None` where it has none.
+    pub async fn find(&self, table: &TableName, stream: &str) -> Result<Option<Entry>, RegistryError> {
+        self.store.find(&name(table, stream)).await?.map(|object| entry(&object)).transpose()
+    }
+
+    /// Writes down that the stream takes no rows any more, and how many it has. A stream without an entry gets none.
+    pub async fn fenced(&self, table: &TableName, stream: &str, rows: i64) -> Result<(), RegistryError> {
+        let metadata = [(ROWS.to_owned(), rows.to_string()), (FENCED_AT.to_owned(), Timestamp::now().to_string())];
+        match self.store.set_metadata(&name(table, stream), &metadata.into()).await {
+            Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes down that the table holds as many rows of the stream as its fence said.
+    pub async fn verified(&self, entry: &Entry) -> Result<(), RegistryError> {
+        let metadata = BTreeMap::from([(VERIFIED_AT.to_owned(), Timestamp::now().to_string())]);
+        Ok(self.store.set_metadata(&name(&entry.table, &entry.stream), &metadata).await?)
+    }
+
+    /// Every stream that is entered.
+    pub async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
+        self.store.list_all(STREAMS).await?.iter().map(entry).collect()
+    }
+
+    /// Forgets a stream.
+    pub async fn remove(&self, entry: &Entry) -> Result<(), RegistryError> {
+        Ok(self.store.delete(&name(&entry.table, &entry.stream), entry.version).await?)
+    }
+}
+
+fn name(table: &TableName, stream: &str) -> String {
+    format!("{STREAMS}{table}/{stream}")
+}
+
+fn entry(object: &StoredObject) -> Result<Entry, RegistryError> {
+    let corrupt = |detail: &str| RegistryError::Corrupt { name: object.name.clone(), detail: detail.to_owned() };
+    let path = object.name.strip_prefix(STREAMS).and_then(|path| path.split_once('/'));
+    let named = path.and_then(|(table, stream)| Some((table.split_once('.')?, stream)));
+    let ((dataset, table), stream) = named.ok_or_else(|| corrupt("not the name of a stream"))?;
+    let time = |key: &str| object.metadata.get(key).and_then(|time| time.parse::<Timestamp>().ok());
+    let generation = object.metadata.get(GENERATION).and_then(|number| number.parse().ok());
+    let fence = match object.metadata.get(ROWS) {
+        Some(rows) => Some(Fence {
+            rows: rows.parse().map_err(|_| corrupt("without a number of rows"))?,
+            at: time(FENCED_AT).ok_or_else(|| corrupt("without a time of its fence"))?,
+            verified_at: time(VERIFIED_AT),
+        }),
+        None => None,
+    };
+    Ok(Entry {
+        table: TableName { dataset: dataset.to_owned(), table: table.to_owned() },
+        stream: stream.to_owned(),
+        generation: generation.ok_or_else(|| corrupt("without a generation"))?,
+        entered_at: time(ENTERED_AT).ok_or_else(|| corrupt("without a time of its entry"))?,
+        fence,
+        version: object.generation,
+    })
+}
