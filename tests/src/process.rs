@@ -64,10 +64,14 @@ impl Process {
         Ok(process)
     }
 
+    /// The process's id.
+    pub fn pid(&self) -> anyhow::Result<Pid> {
+        Ok(Pid::from_raw(i32::try_from(self.child.id())?))
+    }
+
     /// Sends `signal`.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
-        let pid = i32::try_from(self.child.id())?;
-        kill(Pid::from_raw(pid), signal).with_context(|| format!("{signal} to {}", self.name))
+        kill(self.pid()?, signal).with_context(|| format!("{signal} to {}", self.name))
     }
 
     /// Kills it, as `kill -9` does.

@@ -4,7 +4,7 @@ use tests::chaos::{Chaos, seeds};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_dies_every_event_ends_once() -> anyhow::Result<()> {
-    let chaos = Chaos { events: 3_334, failover: false, unfenced: false };
+    let chaos = Chaos { events: 3_334, failover: true, unfenced: false };
     for outcome in seeds(chaos, &[1, 2, 3], 3, |outcome| println!("{outcome}")).await? {
         assert!(outcome.report.is_closed(), "{outcome}");
         assert!(outcome.report.is_settled() && outcome.report.received >= 3_334, "{outcome}");

@@ -1,30 +1,21 @@
 //! `pipas check`: whether a catalog is good, what it declares, and what it will need.
 
-use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use anyhow::bail;
 use catalog::{Catalog, Delivery, Stream, Table as Declared};
 use clap::Args;
 use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use dedupe::capacity;
 use indicatif::HumanBytes;
 use serde::Serialize;
 
 use crate::cli::Global;
 
-/// What a settled event takes of the ledger, in bytes of Redis's memory.
-const SETTLED_EVENT_BYTES: f64 = 48.0;
-/// Keys are kept for up to a quarter of their window longer than the window.
-const KEPT_LONGER: f64 = 1.25;
-/// Google's default quotas of the Storage Write API, for a project and a region
-/// (<https://cloud.google.com/bigquery/quotas#write-api-limits>).
-const CONNECTIONS: u64 = 1_000;
-const CREATE_WRITE_STREAM_PER_HOUR: u64 = 10_000;
-const THROUGHPUT_BYTES_PER_SECOND: u64 = 300_000_000;
-
 /// Check a catalog, and say what it declares and what it will need
 ///
 /// A bad catalog is refused with every problem listed. Memory and throughput are reckoned from the events a second that
-/// are expected of each stream.
+/// are expected of each stream: its `rate`, or --rate.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct CheckArgs {
@@ -57,7 +48,7 @@ struct CheckedStream {
     dedupe_window_seconds: u64,
     tables: Vec<CheckedTable>,
     rate_per_second: Option<f64>,
-    /// `None` where no rate is known.
+    /// Redis's memory, an empty server's included. `None` where no rate is known.
     ledger_bytes: Option<u64>,
 }
 
@@ -104,20 +95,29 @@ pub(crate) fn check(global: &Global, args: &CheckArgs) -> anyhow::Result<ExitCod
 }
 
 fn examine(catalog: &Catalog, rates: &BTreeMap<&str, f64>, args: &CheckArgs) -> Checked {
-    let streams: Vec<CheckedStream> =
-        catalog.streams.values().map(|stream| of_stream(stream, rates.get(stream.name.as_str()).copied())).collect();
+    let streams: Vec<CheckedStream> = catalog
+        .streams
+        .values()
+        .map(|stream| {
+            of_stream(stream, rates.get(stream.name.as_str()).copied().or(stream.rate.map(|rate| rate as f64)))
+        })
+        .collect();
     let unknown = streams.iter().filter(|stream| stream.rate_per_second.is_none());
     let per_second: f64 = streams.iter().filter_map(|stream| stream.rate_per_second).sum();
     // Those of the streams, and that of the dead letters.
     let tables = streams.iter().map(|stream| stream.tables.len() as u64).sum::<u64>() + 1;
+    let quotas = &catalog.quotas;
     let needs = Needs {
         ledger_bytes: streams.iter().filter_map(|stream| stream.ledger_bytes).sum(),
         unknown_rates: unknown.map(|stream| stream.stream.clone()).collect(),
-        connections: Quota { needed: args.loaders * tables, quota: CONNECTIONS },
-        create_write_stream_per_hour: Quota { needed: args.loaders * tables, quota: CREATE_WRITE_STREAM_PER_HOUR },
+        connections: Quota { needed: args.loaders * tables, quota: quotas.connections },
+        create_write_stream_per_hour: Quota {
+            needed: args.loaders * tables,
+            quota: quotas.create_write_stream_per_hour,
+        },
         throughput_bytes_per_second: Quota {
             needed: (per_second * args.event_bytes as f64).ceil() as u64,
-            quota: THROUGHPUT_BYTES_PER_SECOND,
+            quota: quotas.throughput_bytes_per_second,
         },
     };
     Checked { streams, views: catalog.views.keys().map(ToString::to_string).collect(), needs }
@@ -130,7 +130,7 @@ fn of_stream(stream: &Stream, rate: Option<f64>) -> CheckedStream {
         dedupe_window_seconds: stream.dedupe_window.as_secs(),
         tables: stream.tables.iter().map(of_table).collect(),
         rate_per_second: rate,
-        ledger_bytes: rate.map(|rate| ledger_bytes(rate, stream.dedupe_window)),
+        ledger_bytes: rate.map(|rate| capacity::memory(rate, stream.dedupe_window)),
     }
 }
 
@@ -141,11 +141,6 @@ fn of_table(table: &Declared) -> CheckedTable {
         Delivery::Upsert(_) => "upsert",
     };
     CheckedTable { table: table.name.to_string(), delivery, columns: table.schema.fields.len() }
-}
-
-/// The memory of the settled events of a stream.
-fn ledger_bytes(rate_per_second: f64, window: Duration) -> u64 {
-    (rate_per_second * window.as_secs_f64() * KEPT_LONGER * SETTLED_EVENT_BYTES).ceil() as u64
 }
 
 fn print(checked: &Checked, args: &CheckArgs) {
@@ -177,7 +172,10 @@ fn print(checked: &Checked, args: &CheckArgs) {
     }
     println!("ledger: {} of Redis memory, noeviction", HumanBytes(needs.ledger_bytes));
     if !needs.unknown_rates.is_empty() {
-        println!("  without {}, whose rates are not known: --rate STREAM=N", needs.unknown_rates.join(", "));
+        println!(
+            "  without {}, whose rates are not known: `rate` in the catalog, or --rate STREAM=N",
+            needs.unknown_rates.join(", ")
+        );
     }
     println!("with {} loaders, of a project's quotas in a region:", args.loaders);
     for (what, quota) in [
@@ -210,7 +208,8 @@ mod tests {
         let catalog =
             Catalog::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipas.yaml")).expect("a catalog");
         let checked = examine(&catalog, &BTreeMap::from([("events", 1_000.0)]), &args);
-        assert_eq!(checked.needs.ledger_bytes, 1_000 * 86_400 * 60, "1,000/s, 24 h and a quarter, 48 bytes");
+        let day = std::time::Duration::from_secs(86_400);
+        assert_eq!(checked.needs.ledger_bytes, capacity::memory(1_000.0, day));
         assert_eq!(checked.needs.unknown_rates, ["courier-chat"]);
         assert_eq!(checked.needs.connections.needed, 40, "10 loaders, 3 tables and the dead letters");
         assert_eq!(checked.needs.throughput_bytes_per_second.needed, 1_000_000);

@@ -24,7 +24,7 @@ struct Args {
     #[arg(long, default_value_t = 1, value_name = "N")]
     jobs: usize,
     /// Redis also fails over to a replica that lacks the end of what was written
-    #[arg(long, default_value_t = false, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
+    #[arg(long, default_value_t = true, num_args = 0..=1, default_missing_value = "true", action = clap::ArgAction::Set)]
     failover: bool,
     /// Loaders that do not fence: rows must be missing or doubled
     #[arg(long)]

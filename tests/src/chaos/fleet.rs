@@ -2,13 +2,23 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context;
 use catalog::{Catalog, Stream};
-use local_cloud::{Faults, LocalCloud};
-use nix::sys::signal::Signal;
+use local_cloud::{Faults, LocalCloud, RuleId};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use pipas::Endpoints;
 use rand::{Rng, rngs::StdRng};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
 
-use super::{Redis, plan::Step, relay::Relay};
+use super::{
+    plan::{Step, lose_answers},
+    redis::Redis,
+    relay::Relay,
+};
 use crate::{Process, World, eventually};
 
 /// Loaders of a run.
@@ -27,6 +37,10 @@ pub(super) struct Fleet {
     /// The running loaders; `None` while a loader's place is empty.
     loaders: [Option<Process>; LOADERS],
     front: Relay,
+    /// Loaders that are paused, and until when.
+    paused: Vec<(Instant, Pid)>,
+    /// Outages of the answers, and until when.
+    outages: Vec<(Instant, RuleId)>,
     /// Loaders that were told to stop.
     stopping: JoinSet<anyhow::Result<()>>,
 }
@@ -59,15 +73,45 @@ impl Fleet {
         let compactor = start("compactor", &endpoints, &redis)?;
         endpoints.receiver.clone_from(&receiver.url);
         endpoints.compactor.clone_from(&compactor.url);
-        let (loaders, stopping) = (Default::default(), JoinSet::new());
-        let mut fleet =
-            Self { endpoints, faults, cloud, catalog, redis, receiver, compactor, loader, loaders, front, stopping };
+        let (loaders, paused, stopping) = (Default::default(), Vec::new(), JoinSet::new());
+        let mut fleet = Self {
+            endpoints,
+            faults,
+            cloud,
+            catalog,
+            redis,
+            receiver,
+            compactor,
+            loader,
+            loaders,
+            front,
+            paused,
+            outages: Vec::new(),
+            stopping,
+        };
         fleet.fill()?;
         Ok(fleet)
     }
 
     pub(super) fn stream(&self, name: &str) -> anyhow::Result<&Stream> {
         self.catalog.streams.get(name).with_context(|| format!("no stream {name}"))
+    }
+
+    /// Ends what has lasted for as long as it should, or all of it: pauses and outages.
+    pub(super) fn resume(&mut self, all: bool) -> anyhow::Result<()> {
+        let now = Instant::now();
+        self.outages.retain(|(until, rule)| {
+            let is_over = all || *until <= now;
+            !(is_over && self.faults.remove(*rule))
+        });
+        let (over, paused): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.paused).into_iter().partition(|(until, _)| all || *until <= now);
+        self.paused = paused;
+        for (_, pid) in &over {
+            // It may have been killed meanwhile.
+            let _ = kill(*pid, Signal::SIGCONT);
+        }
+        if over.is_empty() { Ok(()) } else { self.point() }
     }
 
     /// Takes a step, on a loader that is drawn.
@@ -78,15 +122,18 @@ impl Fleet {
                 if let Some(loader) = self.loaders[place].take() {
                     loader.kill()?;
                 }
-                self.point();
+                self.point()?;
                 sleep(absent).await;
                 self.fill()?;
             }
-            Step::Pause { for_ } => {
+            Step::Pause { for_, is_cut_off } => {
                 if let Some(loader) = &self.loaders[place] {
-                    loader.signal(Signal::SIGSTOP)?;
-                    sleep(for_).await;
-                    loader.signal(Signal::SIGCONT)?;
+                    let (pid, address) = (loader.pid()?, address(loader)?);
+                    kill(pid, Signal::SIGSTOP)?;
+                    self.paused.push((Instant::now() + for_, pid));
+                    if is_cut_off {
+                        self.front.cut(address);
+                    }
                 }
             }
             Step::Terminate => {
@@ -96,6 +143,7 @@ impl Fleet {
                 }
                 self.fill()?;
             }
+            Step::Outage { for_ } => self.outages.push((Instant::now() + for_, lose_answers(&self.faults))),
             Step::RestartRedis => self.redis.restart().await?,
             Step::FailOver { lost } => self.redis.fail_over(lost).await?,
         }
@@ -109,19 +157,21 @@ impl Fleet {
                 *place = Some(start(self.loader, &self.endpoints, &self.redis)?);
             }
         }
-        self.point();
-        Ok(())
+        self.point()
     }
 
     /// Points the pushes at the loaders that run. Connections to one that stops stay until it closes them.
-    fn point(&self) {
-        let address = |loader: &Process| loader.url.strip_prefix("http://").and_then(|url| url.parse().ok());
-        let live: Vec<SocketAddr> = self.loaders.iter().flatten().filter_map(address).collect();
-        self.front.set(live);
+    fn point(&self) -> anyhow::Result<()> {
+        let paused =
+            |loader: &&Process| loader.pid().is_ok_and(|pid| self.paused.iter().any(|(_, known)| *known == pid));
+        let live = self.loaders.iter().flatten().filter(|loader| !paused(loader)).map(address);
+        self.front.set(live.collect::<anyhow::Result<Vec<SocketAddr>>>()?);
+        Ok(())
     }
 
     /// Ends the faults; from now on everything goes well.
     pub(super) async fn heal(&mut self) -> anyhow::Result<()> {
+        self.resume(true)?;
         self.faults.clear();
         while let Some(stopped) = self.stopping.join_next().await {
             stopped??;
@@ -154,6 +204,14 @@ impl Fleet {
         drop((loaders, receiver, compactor));
         cloud.shutdown().await
     }
+}
+
+fn address(loader: &Process) -> anyhow::Result<SocketAddr> {
+    loader
+        .url
+        .strip_prefix("http://")
+        .and_then(|url| url.parse().ok())
+        .with_context(|| format!("{} is no address", loader.url))
 }
 
 fn start(function: &str, endpoints: &Endpoints, redis: &Redis) -> anyhow::Result<Process> {

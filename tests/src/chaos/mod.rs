@@ -13,7 +13,7 @@ use anyhow::Context;
 use futures::{StreamExt, TryStreamExt, stream};
 use pipas::audit::{Interval, Report, Scope, Source, audit};
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 pub use self::redis::Redis;
 use crate::eventually;
@@ -24,6 +24,10 @@ use plan::{Counts, Step};
 const STREAM: &str = "events";
 /// Requests of the sender that are under way at once.
 const SENDERS: usize = 4;
+/// How fast events are sent.
+const EVENTS_PER_SECOND: u32 = 500;
+/// How long sending takes on top of that.
+const HEAD: Duration = Duration::from_secs(4);
 /// The last deliveries come slowly: a subscription that was nacked is pushed with a backoff of up to 10 s.
 const PATIENCE: Duration = Duration::from_secs(180);
 
@@ -71,13 +75,14 @@ impl Chaos {
         let batches = input::batches(&mut random, seed, self.events);
         plan::inject(&mut random, &fleet.faults);
 
-        let (receiver, total) = (fleet.endpoints.receiver.clone(), batches.len());
-        let sender = tokio::spawn(async move { send(&receiver, batches).await });
-        // As many steps as it takes to send, and some more while the backlog empties.
+        let receiver = fleet.endpoints.receiver.clone();
+        // Events come for as long as steps are taken, so that every step meets some on their way.
+        let span = HEAD + Duration::from_secs(self.events as u64) / EVENTS_PER_SECOND;
+        let sender = tokio::spawn(async move { send(&receiver, batches, span).await });
         let mut counts = Counts::default();
-        let steps = 6 + total / 12;
-        for _ in 0..steps {
-            sleep(Duration::from_millis(random.random_range(100..500))).await;
+        while !sender.is_finished() {
+            sleep(Duration::from_millis(random.random_range(100..600))).await;
+            fleet.resume(false)?;
             let step = Step::draw(&mut random, self.failover);
             counts.add(&step);
             fleet.take(step, &mut random).await.with_context(|| format!("{step:?}"))?;
@@ -93,14 +98,16 @@ impl Chaos {
     }
 }
 
-/// Posts every batch until it is accepted: a batch whose answer was lost is sent again, as a producer would.
-async fn send(receiver: &str, batches: Vec<String>) -> anyhow::Result<()> {
+/// Posts every batch, in about `span`, until it is accepted: a batch whose answer was lost is sent again, as a producer would.
+async fn send(receiver: &str, batches: Vec<String>, span: Duration) -> anyhow::Result<()> {
     let http = reqwest::Client::new();
     let url = format!("{receiver}/v1/streams/{STREAM}/events");
-    stream::iter(batches.into_iter().map(Ok))
-        .try_for_each_concurrent(SENDERS, |batch| {
+    let (begun, pause) = (Instant::now(), span / u32::try_from(batches.len().max(1))?);
+    stream::iter((0..).zip(batches).map(Ok))
+        .try_for_each_concurrent(SENDERS, |(at, batch)| {
             let (http, url) = (&http, &url);
             async move {
+                sleep_until(begun + pause * at).await;
                 eventually(Duration::from_secs(60), async || {
                     let answer = http.post(url).body(batch.clone()).send().await?;
                     let status = answer.status();

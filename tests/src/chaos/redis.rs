@@ -54,12 +54,13 @@ impl Redis {
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.primary.kill();
         self.primary = Server::start(self.primary.folder.clone(), self.primary.address).await?;
+        self.front.set([self.primary.address]);
         self.replicate().await
     }
 
     /// Takes it away.
     pub fn stop(&mut self) {
-        self.front.cut();
+        self.front.cut(self.primary.address);
         self.primary.kill();
     }
 
@@ -75,9 +76,9 @@ impl Redis {
     /// Cuts the replica off, lets `lost` go by, kills the primary, and has the replica take its place: what was written
     /// meanwhile is lost.
     pub async fn fail_over(&mut self, lost: Duration) -> anyhow::Result<()> {
-        self.link.cut();
+        self.link.cut(self.primary.address);
         tokio::time::sleep(lost).await;
-        self.front.cut();
+        self.front.cut(self.primary.address);
         self.primary.kill();
         self.started += 1;
         let fresh = Server::start(self.folder.path().join(self.started.to_string()), free()?).await?;

@@ -1,4 +1,5 @@
 use std::{
+    collections::HashMap,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -22,14 +23,15 @@ pub(super) struct Relay {
 struct Targets {
     live: Vec<SocketAddr>,
     turn: usize,
-    connections: CancellationToken,
+    /// Cut what is connected to each.
+    cuts: HashMap<SocketAddr, CancellationToken>,
 }
 
 impl Targets {
     fn next(&mut self) -> Option<(SocketAddr, CancellationToken)> {
         self.turn = self.turn.wrapping_add(1);
-        let target = self.live.get(self.turn % self.live.len().max(1))?;
-        Some((*target, self.connections.clone()))
+        let target = *self.live.get(self.turn % self.live.len().max(1))?;
+        Some((target, self.cuts.entry(target).or_default().clone()))
     }
 }
 
@@ -60,18 +62,20 @@ impl Relay {
         locked(&self.targets).live = targets.into_iter().collect();
     }
 
-    /// Cuts every connection; until the next [`Relay::set`] there is no new one.
-    pub(super) fn cut(&self) {
+    /// Cuts every connection to `target`, which is no target any more.
+    pub(super) fn cut(&self, target: SocketAddr) {
         let mut targets = locked(&self.targets);
-        targets.live.clear();
-        std::mem::take(&mut targets.connections).cancel();
+        targets.live.retain(|live| *live != target);
+        if let Some(cut) = targets.cuts.remove(&target) {
+            cut.cancel();
+        }
     }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        self.cut();
         self.task.abort();
+        locked(&self.targets).cuts.values().for_each(CancellationToken::cancel);
     }
 }
 

@@ -19,6 +19,10 @@ pub(super) struct Events {
     contents: HashSet<(Key, u32)>,
     /// The messages of copies beyond an event's first, to tell a copy from a message that was archived twice.
     messages: HashSet<u64>,
+    /// The row of each event of an upsert table.
+    upserts: HashMap<Key, Key>,
+    /// Those rows, and whether they are there.
+    upserted: HashMap<Key, bool>,
     sum: Sum,
     doubled_ids: Vec<String>,
 }
@@ -56,6 +60,10 @@ impl Events {
     pub(super) fn archived(&mut self, event: &Archived, since: Timestamp) {
         self.sum.records += 1;
         let message = event.message as u32;
+        if let Some(row) = event.row {
+            self.upserts.insert(event.key, row);
+            self.upserted.entry(row).or_default();
+        }
         let known = self.known.entry(event.key).or_default();
         known.is_late |= event.published >= since;
         if known.contents == 0 {
@@ -66,7 +74,8 @@ impl Events {
             self.sum.archived_again += 1;
             return;
         }
-        if known.content != event.content && self.contents.insert((event.key, event.content)) {
+        // Under an upsert table's key other content is a newer state, and no conflict.
+        if event.row.is_none() && known.content != event.content && self.contents.insert((event.key, event.content)) {
             known.contents = known.contents.saturating_add(1);
         } else {
             self.sum.duplicates += 1;
@@ -80,6 +89,16 @@ impl Events {
 
     /// Takes the rows of one event; keeps up to `list` names of doubled events.
     pub(super) fn row(&mut self, row: &Row<'_>, list: usize) {
+        if row.is_upsert {
+            match self.upserted.get_mut(&row.key) {
+                Some(is_there) => *is_there = true,
+                None => self.sum.not_archived += u64::from(row.is_inside),
+            }
+            if row.count > 1 {
+                self.doubled(list, || format!("{} ({} visible rows)", row.name(), row.count));
+            }
+            return;
+        }
         let is_of_interest = match self.known.get_mut(&row.key) {
             Some(event) => {
                 self.sum.written += u64::from(!event.has_row);
@@ -132,11 +151,16 @@ impl Events {
 
     /// The account, when all was taken. Names of missing events are not in it.
     pub(super) fn close(&self, stream: &str, interval: &Interval) -> Report {
-        let (mut received, mut in_flight, mut missing) = (0, 0, 0);
-        for event in self.known.values() {
+        let (mut received, mut upserted, mut in_flight, mut missing) = (0, 0, 0, 0);
+        for (key, event) in &self.known {
             let left = u64::from(event.contents.saturating_sub(event.ended));
             received += u64::from(event.contents);
-            *(if event.is_late { &mut in_flight } else { &mut missing }) += left;
+            let count = match event.is_late {
+                _ if self.is_upserted(key) => &mut upserted,
+                true => &mut in_flight,
+                false => &mut missing,
+            };
+            *count += left;
         }
         let sum = &self.sum;
         Report {
@@ -145,7 +169,7 @@ impl Events {
             archived: sum.records,
             archived_again: sum.archived_again,
             received,
-            written: sum.written,
+            written: sum.written + upserted,
             dead_lettered: sum.dead_lettered,
             in_flight,
             duplicates_refused: sum.duplicates,
@@ -158,16 +182,26 @@ impl Events {
         }
     }
 
+    /// Whether the row of an upsert table that the event makes, or replaces, is there.
+    fn is_upserted(&self, event: &Key) -> bool {
+        self.upserts.get(event).and_then(|row| self.upserted.get(row)).copied().unwrap_or_default()
+    }
+
     /// Up to `list` missing events, each by a content of its own.
     pub(super) fn missing(&self, list: usize) -> HashSet<(Key, u32)> {
-        let missing = self.known.iter().filter(|(_, event)| !event.is_late && event.ended < event.contents);
+        let is_missing =
+            |key: &Key, event: &Event| !event.is_late && event.ended < event.contents && !self.is_upserted(key);
+        let missing = self.known.iter().filter(|(key, event)| is_missing(key, event));
         missing.take(list).map(|(key, event)| (*key, event.content)).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{super::identity::Identify, *};
+    use super::{
+        super::identity::{Identify, row_key},
+        *,
+    };
 
     const DECLARED: &str = "
 streams:
@@ -178,9 +212,9 @@ streams:
       t: { table: d.t, schema: t.json }
 ";
 
-    fn stream() -> catalog::Stream {
+    fn stream(declared: &str) -> catalog::Stream {
         let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("pipas.yaml"), DECLARED).expect("written");
+        std::fs::write(folder.path().join("pipas.yaml"), declared).expect("written");
         std::fs::write(folder.path().join("t.json"), r#"[{"name":"id","type":"STRING"}]"#).expect("written");
         let mut catalog = catalog::Catalog::load(&folder.path().join("pipas.yaml")).expect("a catalog");
         catalog.streams.remove("s").expect("the stream")
@@ -197,7 +231,11 @@ streams:
     }
 
     fn archive(messages: &[(u32, &str)]) -> Events {
-        let stream = stream();
+        archive_of(DECLARED, messages)
+    }
+
+    fn archive_of(declared: &str, messages: &[(u32, &str)]) -> Events {
+        let stream = stream(declared);
         let identify = Identify::new(&stream);
         let mut events = Events::default();
         for (id, data) in messages {
@@ -260,5 +298,24 @@ streams:
         events.row(&Row::new("d.t", "a", 3, true, true), 10);
         let report = close(&events);
         assert_eq!((report.repeated, report.doubled), (2, 0));
+    }
+
+    #[test]
+    fn an_upserted_event_is_written_when_the_row_of_its_key_is_there() {
+        let declared = DECLARED.replace("schema: t.json", "schema: t.json, delivery: upsert, key: [id]");
+        let declared = declared.replace("event_id: /id", "event_id: /event");
+        let states =
+            [(1, r#"{"event":"1","id":"a"}"#), (2, r#"{"event":"2","id":"a"}"#), (3, r#"{"event":"3","id":"b"}"#)];
+        let mut events = archive_of(&declared, &states);
+        assert_eq!(close(&events).missing, 3);
+        let values = [Some("a".to_owned())];
+        let key = row_key("d.t", &[Some("a".to_owned())]);
+        let upsert = |count| Row::of_key(("d.t", key), "a", count, true);
+        events.row(&upsert(1), 10);
+        let report = close(&events);
+        assert_eq!((report.received, report.written, report.missing, report.doubled), (3, 2, 1, 0));
+        assert_eq!(events.missing(10).len(), 1);
+        events.row(&upsert(2), 10);
+        assert_eq!(close(&events).doubled, 1, "two visible rows of a key");
     }
 }

@@ -1,7 +1,8 @@
 //! Which event a message carries: by the loader's own rules, from the message alone.
 
-use catalog::{Probe, Stream, TableName};
+use catalog::{Delivery, Probe, Stream, Table};
 use event::{EventId, Message, Timestamp};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// What makes an event the same event, in 128 bits of SHA-256.
@@ -22,7 +23,9 @@ pub(super) struct Archived {
     /// What tells one message from another.
     pub(super) message: u64,
     pub(super) published: Timestamp,
-    table: Option<TableName>,
+    /// The row of an upsert table that the event makes, or replaces.
+    pub(super) row: Option<Key>,
+    table: Option<String>,
     id: String,
 }
 
@@ -34,11 +37,13 @@ impl<'a> Identify<'a> {
     /// The event of `message`.
     pub(super) fn message(&self, message: &Message) -> Archived {
         let (table, id) = match self.routed(message) {
-            Some((table, id)) => (Some(table.clone()), Some(id)),
+            Some((table, id)) => (Some(table), Some(id)),
             None => (None, message.declared_event_id().and_then(Result::ok)),
         };
+        let row = table.and_then(|table| upserted(table, &message.data));
+        let table = table.map(|table| table.name.to_string());
         let key = match &id {
-            Some(id) => event_key(table.as_ref().map(ToString::to_string).as_deref(), id.as_str()),
+            Some(id) => event_key(table.as_deref(), id.as_str()),
             None => message_key(&message.message_id),
         };
         Archived {
@@ -46,24 +51,25 @@ impl<'a> Identify<'a> {
             content: u32::from_be_bytes(first_bytes(&Sha256::digest(&message.data))),
             message: u64::from_be_bytes(first_bytes(&Sha256::digest(&message.message_id))),
             published: message.publish_time,
+            row,
             table,
             id: id.map_or_else(|| format!("message {}", message.message_id), |id| id.to_string()),
         }
     }
 
     /// The table that takes the event, and its id there; `None`: the event is a dead letter before it has a table.
-    fn routed(&self, message: &Message) -> Option<(&TableName, EventId)> {
+    fn routed(&self, message: &Message) -> Option<(&'a Table, EventId)> {
         let event = self.probe.scan(&message.data).ok()?;
         let table = event.route(self.stream, &message.attributes)?;
         let id = self.stream.message_event_id(message, &event, Some(table)).ok()?;
-        Some((&table.name, id))
+        Some((table, id))
     }
 }
 
 impl Archived {
     /// The event as people are told of it.
     pub(super) fn name(&self) -> String {
-        name(self.table.as_ref().map(ToString::to_string).as_deref(), &self.id)
+        name(self.table.as_deref(), &self.id)
     }
 }
 
@@ -80,6 +86,28 @@ pub(super) fn event_key(table: Option<&str>, id: &str) -> Key {
 /// The key of an event that nothing names but its message.
 pub(super) fn message_key(message_id: &str) -> Key {
     key("message", "", message_id)
+}
+
+/// The key of the row of an upsert table whose key columns have these values, as text.
+pub(super) fn row_key(table: &str, values: &[Option<String>]) -> Key {
+    key("row", table, &format!("{values:?}"))
+}
+
+/// The row that `json` makes in `table`, where that is an upsert table.
+fn upserted(table: &Table, json: &[u8]) -> Option<Key> {
+    let Delivery::Upsert(upsert) = &table.delivery else { return None };
+    let event: serde_json::Map<String, Value> = serde_json::from_slice(json).ok()?;
+    let value = |column: &String| {
+        let (_, value) = event.iter().find(|(name, _)| name.eq_ignore_ascii_case(column))?;
+        match value {
+            Value::Null => None,
+            Value::String(text) => Some(text.clone()),
+            // BigQuery writes an INTEGER without a point.
+            Value::Number(number) => Some(number.to_string().trim_end_matches(".0").to_owned()),
+            Value::Bool(_) | Value::Array(_) | Value::Object(_) => Some(value.to_string()),
+        }
+    };
+    Some(row_key(&table.name.to_string(), &upsert.key.iter().map(value).collect::<Vec<_>>()))
 }
 
 fn key(kind: &str, table: &str, id: &str) -> Key {

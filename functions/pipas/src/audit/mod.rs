@@ -37,7 +37,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// dedupe_window is a new one by the stream's promise, and shows here as doubled.
 ///
 /// Tables with delivery at_least_once: an event must have at least one row; further rows are counted as repeated, and are
-/// no fault, as the view <table>_unique hides them.
+/// no fault, as the view <table>_unique hides them. With delivery upsert an event is written when the row of its key is
+/// there, whichever event made it last; a key with two visible rows is doubled.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct AuditArgs {

@@ -1,12 +1,12 @@
 //! What BigQuery has: each event's rows, and each event's dead letters.
 
-use anyhow::Context;
-use catalog::{Delivery, Stream, Table, dead_letters_table};
+use anyhow::{Context, bail};
+use catalog::{Delivery, FieldType, Stream, Table, Upsert, dead_letters_table};
 use serde_json::Value;
 use storage_write::Tables;
 
 use super::{
-    identity::{self, Key, event_key, message_key},
+    identity::{self, Key, event_key, message_key, row_key},
     interval::Interval,
 };
 
@@ -19,6 +19,8 @@ pub(super) struct Row<'a> {
     pub(super) is_inside: bool,
     /// Whether the table's delivery allows more than one.
     pub(super) may_repeat: bool,
+    /// Whether it is the row of an upsert table's key, and not of one event.
+    pub(super) is_upsert: bool,
     table: &'a str,
     id: &'a str,
 }
@@ -40,7 +42,12 @@ pub(super) struct Letter<'a> {
 
 impl<'a> Row<'a> {
     pub(super) fn new(table: &'a str, id: &'a str, count: u64, is_inside: bool, may_repeat: bool) -> Self {
-        Self { key: event_key(Some(table), id), count, is_inside, may_repeat, table, id }
+        Self { key: event_key(Some(table), id), count, is_inside, may_repeat, is_upsert: false, table, id }
+    }
+
+    /// The row of a key of an upsert table, which `id` tells people.
+    pub(super) fn of_key((table, key): (&'a str, Key), id: &'a str, count: u64, is_inside: bool) -> Self {
+        Self { key, count, is_inside, may_repeat: false, is_upsert: true, table, id }
     }
 
     pub(super) fn name(&self) -> String {
@@ -80,7 +87,8 @@ pub(super) async fn of_table(
 ) -> anyhow::Result<()> {
     let may_repeat = match &table.delivery {
         Delivery::ExactlyOnce => false,
-        Delivery::AtLeastOnce | Delivery::Upsert(_) => true,
+        Delivery::AtLeastOnce => true,
+        Delivery::Upsert(upsert) => return of_upsert_table(tables, (table, upsert), interval, take).await,
     };
     let name = table.name.to_string();
     let sql = format!(
@@ -92,6 +100,36 @@ pub(super) async fn of_table(
     each(tables, &sql, |row| {
         let (id, count, inside) = (text(row, 0), number(row, 1)?, number(row, 2)?);
         take(&Row::new(&name, id.unwrap_or_default(), count, inside > 0, may_repeat));
+        Some(())
+    })
+    .await
+}
+
+/// Hands every row of an upsert table to `take`: an event of the interval may be replaced by one of any later time.
+async fn of_upsert_table(
+    tables: &Tables,
+    (table, upsert): (&Table, &Upsert),
+    interval: &Interval,
+    mut take: impl FnMut(&Row<'_>),
+) -> anyhow::Result<()> {
+    for column in &upsert.key {
+        let field = table.schema.fields.iter().find(|field| field.name.eq_ignore_ascii_case(column));
+        match field.map(|field| field.field_type) {
+            Some(FieldType::String | FieldType::Integer | FieldType::Boolean | FieldType::Date) => {}
+            _ => bail!("an audit compares keys of STRING, INTEGER, BOOLEAN and DATE; {column} is none of these"),
+        }
+    }
+    let name = table.name.to_string();
+    let columns = upsert.key.iter().map(|column| format!("CAST(`{column}` AS STRING)")).collect::<Vec<_>>().join(", ");
+    let group = (1..=upsert.key.len()).map(|at| at.to_string()).collect::<Vec<_>>().join(", ");
+    let inside = interval.condition("ingest.published_at");
+    let sql = format!("SELECT {columns}, COUNT(*), COUNTIF({inside}) FROM `{name}` GROUP BY {group}");
+    let keys = upsert.key.len();
+    each(tables, &sql, |row| {
+        let values: Vec<Option<String>> = (0..keys).map(|at| text(row, at).map(str::to_owned)).collect();
+        let (count, inside) = (number(row, keys)?, number(row, keys + 1)?);
+        let id = values.iter().map(|value| value.as_deref().unwrap_or("NULL")).collect::<Vec<_>>().join(", ");
+        take(&Row::of_key((&name, row_key(&name, &values)), &id, count, inside > 0));
         Some(())
     })
     .await
