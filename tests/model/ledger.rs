@@ -64,12 +64,7 @@ impl Ledger {
         claimed.collect()
     }
 
-    pub(crate) fn settle(
-        &mut self,
-        claim: &Claim,
-        rows: &[(EventKey, PayloadHash)],
-        window: Duration,
-    ) -> Vec<Settled> {
+    pub(crate) fn settle(&mut self, claim: &Claim, rows: &[(EventKey, PayloadHash)], window: Duration) -> Vec<Settled> {
         let settled =
             rows.iter().map(|(key, payload)| self.write(key, |slot| rules::settle(slot, NOW, claim, *payload, window)));
         settled.collect()

@@ -12,9 +12,9 @@ use exactly_once::{
 };
 
 use crate::{
-    recovery::Registry,
     ledger::Ledger,
     loader::{Flight, Loader, call_of, digest, request_of},
+    recovery::Registry,
     scenario::{Faults, Scenario, Weakness},
 };
 
@@ -78,7 +78,7 @@ impl State {
             registry: Registry { number: generation, identity: 0, open: true },
             dead_letters: BTreeSet::new(),
             dead_letters_fenced: 0,
-            refused: scenario.refused.iter().copied().collect(),
+            refused: scenario.refused.iter().copied().filter(|_| scenario.refused_by.is_none()).collect(),
             messages: vec![Message::default(); scenario.messages.len()],
             left: scenario.faults,
             fault: None,
@@ -103,14 +103,17 @@ impl State {
         let incarnation = self.loaders[at].incarnation;
         let waiting = &mut self.messages[message].waiting;
         let number = (0..).map(|copy| DeliveryId(message as u64 * 8 + copy));
-        let Some(delivery) = number.into_iter().find(|number| !waiting.contains(&(incarnation, *number))) else { return };
+        let Some(delivery) = number.into_iter().find(|number| !waiting.contains(&(incarnation, *number))) else {
+            return;
+        };
         waiting.insert((incarnation, delivery));
         if scenario.weakness == Weakness::AckFirst {
             self.messages[message].acked = true;
         }
         let event = scenario.key_of(message);
         let payload = payload(scenario.event_of(event));
-        let verdict = match scenario.refused_by_loader && self.refused.contains(&scenario.event_of(event)) {
+        let refuses = scenario.refused_by == Some(at) && scenario.refused.contains(&scenario.event_of(event));
+        let verdict = match refuses {
             true => Verdict::Reject(Rejection::new(Reason::TypeMismatch, "")),
             false => Verdict::Row,
         };

@@ -38,7 +38,11 @@ fn length_read_without_finalizing() {
 #[test]
 fn take_over_without_compare_and_set() {
     let faults = Faults { crashes: 1, suspicions: 1, redeliveries: 1, lost: 1, ..CALM };
-    breaks("take-over without compare", Scenario { weakness: Weakness::TakeOverWithoutCompare, faults, ..ONE }, DOUBLED);
+    breaks(
+        "take-over without compare",
+        Scenario { weakness: Weakness::TakeOverWithoutCompare, faults, ..ONE },
+        DOUBLED,
+    );
 }
 
 /// The driver says of an append without a reply that its first row was refused: the rest goes to the same offset.
