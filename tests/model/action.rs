@@ -74,6 +74,10 @@ impl Model for Scenario {
                 })
             }),
             Property::always(NEVER_AT_FAULT, |_: &Self, state: &State| state.fault.is_none()),
+            Property::sometimes(DONE, |scenario: &Self, state: &State| {
+                let recovered = !scenario.guarded() || state.ledgers[0].adopted.1 > 1;
+                recovered && state.flights.is_empty() && state.messages.iter().all(|message| message.acked)
+            }),
             Property::always(NEVER_STUCK, |scenario: &Self, state: &State| {
                 !crate::healing::is_sampled(scenario, state) || crate::healing::heals(scenario, state)
             }),
@@ -85,6 +89,7 @@ pub(crate) const NEVER_TWO_ROWS: &str = "no event is two rows";
 pub(crate) const NEVER_BOTH: &str = "no event is a row and a dead letter";
 pub(crate) const ACKED_IS_SOMEWHERE: &str = "what is acked is a row or a dead letter";
 pub(crate) const NEVER_AT_FAULT: &str = "bytes are frozen, claims name what they are in, answers are true, no alarm";
+pub(crate) const DONE: &str = "all is acked, after a recovery where the ledger can fail over";
 pub(crate) const NEVER_STUCK: &str = "what is delivered often enough is acked";
 
 impl Scenario {
@@ -106,7 +111,8 @@ impl Scenario {
 
     fn calls(&self, state: &State, actions: &mut Vec<Action>) {
         for (flight, call) in state.flights.iter().enumerate() {
-            if flight > 0 && state.flights[flight - 1] == *call {
+            let twin = flight > 0 && state.flights[flight - 1] == *call;
+            if twin || state.is_held(call) {
                 continue;
             }
             if call.reply.is_some() {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use stateright::{Checker, HasDiscoveries, Model, Path};
 
 use crate::{
-    action::{ACKED_IS_SOMEWHERE, Action, NEVER_AT_FAULT, NEVER_BOTH, NEVER_STUCK, NEVER_TWO_ROWS},
+    action::{ACKED_IS_SOMEWHERE, Action, DONE, NEVER_AT_FAULT, NEVER_BOTH, NEVER_STUCK, NEVER_TWO_ROWS},
     scenario::Scenario,
     state::State,
 };
@@ -17,21 +17,29 @@ pub(crate) fn full() -> bool {
 
 /// Explores every state of the scenario; none may break a promise.
 pub(crate) fn holds(name: &str, scenario: Scenario) {
-    if let Some((property, path)) = explore(name, scenario) {
+    let explored = explore(name, scenario);
+    if let Some((property, path)) = explored.broken {
         panic!("{name}: broken: {property}\n{}", tell(&scenario, path));
     }
+    // A world in which nothing comes to its end proves nothing.
+    assert!(explored.is_done_somewhere, "{name}: never: {DONE}");
 }
 
 /// Explores the scenario until a promise is broken: one of these.
 pub(crate) fn breaks(name: &str, scenario: Scenario, expected: &[&str]) {
-    let Some((property, path)) = explore(name, scenario) else {
+    let Some((property, path)) = explore(name, scenario).broken else {
         panic!("{name}: {:?} was not found", scenario.weakness);
     };
     assert!(expected.contains(&property), "{name}: broke another promise: {property}\n{}", tell(&scenario, path));
     println!("{name}: broken: {property}\n{}", tell(&scenario, path));
 }
 
-fn explore(name: &str, scenario: Scenario) -> Option<(&'static str, Path<State, Action>)> {
+struct Explored {
+    broken: Option<(&'static str, Path<State, Action>)>,
+    is_done_somewhere: bool,
+}
+
+fn explore(name: &str, scenario: Scenario) -> Explored {
     let start = Instant::now();
     let threads = if full() { std::thread::available_parallelism().map_or(1, usize::from) } else { 1 };
     let checker = scenario.checker().threads(threads).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
@@ -42,9 +50,10 @@ fn explore(name: &str, scenario: Scenario) -> Option<(&'static str, Path<State, 
         checker.max_depth(),
         start.elapsed().as_secs_f32(),
     );
-    [NEVER_TWO_ROWS, NEVER_BOTH, ACKED_IS_SOMEWHERE, NEVER_AT_FAULT, NEVER_STUCK]
+    let broken = [NEVER_TWO_ROWS, NEVER_BOTH, ACKED_IS_SOMEWHERE, NEVER_AT_FAULT, NEVER_STUCK]
         .into_iter()
-        .find_map(|property| checker.discovery(property).map(|path| (property, path)))
+        .find_map(|property| checker.discovery(property).map(|path| (property, path)));
+    Explored { broken, is_done_somewhere: checker.discovery(DONE).is_some() }
 }
 
 /// The steps of a counterexample, for people.

@@ -68,6 +68,9 @@ impl State {
     fn heal_calls(&mut self, scenario: &Scenario) {
         for flight in self.flights.clone() {
             let Some(at) = self.flights.iter().position(|other| other.rank == flight.rank) else { continue };
+            if self.is_held(&flight) {
+                continue;
+            }
             let owner = self.finds_claim_of(&flight, 0);
             let dead = owner.is_some_and(|owner| self.living(owner).is_none());
             let suspect = dead && scenario.weakness != Weakness::NeverSuspects;

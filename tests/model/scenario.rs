@@ -9,8 +9,8 @@ pub(crate) struct Scenario {
     pub(crate) batch_rows: usize,
     /// The events whose row the table refuses.
     pub(crate) refused: &'static [u8],
-    /// Whether the loaders know what the table refuses, and offer it as refused.
-    pub(crate) refused_by_loader: bool,
+    /// The loader that alone refuses those events, which the table would take: it knows another schema.
+    pub(crate) refused_by: Option<usize>,
     /// The faults that may happen.
     pub(crate) faults: Faults,
     /// What is taken away from the protocol.
@@ -63,7 +63,7 @@ impl Scenario {
         messages: &[0],
         batch_rows: 2,
         refused: &[],
-        refused_by_loader: false,
+        refused_by: None,
         faults: Faults {
             crashes: 0,
             stops: 0,

@@ -32,6 +32,12 @@ impl State {
         }
     }
 
+    /// Whether the call waits at home: no stream is made while nobody knows the generation.
+    pub(crate) fn is_held(&self, flight: &Flight) -> bool {
+        let asked = flight.output == Output::CreateStream && flight.stage == Stage::Asked;
+        asked && self.living(flight.from).is_some_and(|at| self.loaders[at].recovery.is_some())
+    }
+
     /// The call arrives, or its reply does.
     pub(crate) fn arrive(&mut self, scenario: &Scenario, at: usize, manner: Manner) {
         let mut flight = self.flights.remove(at);
@@ -178,6 +184,7 @@ impl State {
         let created = match flight.stage {
             Stage::Asked => {
                 let loader = &mut self.loaders[at];
+                flight.generation = loader.generation;
                 let stream = loader.incarnation * 8 + loader.streams;
                 loader.streams += 1;
                 self.streams.insert(stream, Default::default());

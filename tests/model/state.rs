@@ -78,7 +78,7 @@ impl State {
             registry: Registry { number: generation, identity: 0, open: true },
             dead_letters: BTreeSet::new(),
             dead_letters_fenced: 0,
-            refused: scenario.refused.iter().copied().collect(),
+            refused: scenario.refused.iter().copied().filter(|_| scenario.refused_by.is_none()).collect(),
             messages: vec![Message::default(); scenario.messages.len()],
             left: scenario.faults,
             fault: None,
@@ -112,7 +112,8 @@ impl State {
         }
         let event = scenario.key_of(message);
         let payload = payload(scenario.event_of(event));
-        let verdict = match scenario.refused_by_loader && self.refused.contains(&scenario.event_of(event)) {
+        let refuses = scenario.refused_by == Some(at) && scenario.refused.contains(&scenario.event_of(event));
+        let verdict = match refuses {
             true => Verdict::Reject(Rejection::new(Reason::TypeMismatch, "")),
             false => Verdict::Row,
         };
