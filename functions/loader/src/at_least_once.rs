@@ -27,7 +27,7 @@ pub(crate) async fn load(
     window: Duration,
 ) -> Result<Answer, LoaderError> {
     let services = &table.services;
-    let Incoming { key, payload, content, origin, room: _room } = incoming;
+    let Incoming { key, payload, content, origin, generation: _, room: _room } = incoming;
     let known = services.ledger.read(&[key]).await;
     services.ledger_health.saw(known.is_ok());
     match known.map(|mut states| states.pop().flatten()) {

@@ -13,8 +13,16 @@ use crate::{
     writer::Done,
 };
 
+/// How long a write stream that is wanted waits for the ledger to be whole.
+const CREATE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Makes a write stream and enters it under `generation`; it may be used only if the generation is still that one then.
 pub(crate) async fn create_stream(services: Arc<Services>, table: TableName, generation: u64) -> Done {
+    // While the ledger is being made whole, a stream would come too late for its generation.
+    match services.generations.whole(CREATE_PATIENCE).await {
+        Ok(current) if current == generation => {}
+        Ok(_) | Err(_) => return Done::Input(Input::CreateFailed),
+    }
     if let Err(UsedUp(quota)) = services.quota.stream(&services).await {
         tracing::error!(%table, quota, "loaders use their whole share of the quota: no write stream is made");
         return Done::Input(Input::CreateFailed);

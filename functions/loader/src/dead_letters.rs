@@ -1,6 +1,6 @@
 //! Dead letters: events that cannot be loaded, each kept once, by the same protocol as rows.
 
-use std::{fmt::Write, sync::Arc};
+use std::{fmt::Write, sync::Arc, time::Duration};
 
 use catalog::{TableName, dead_letters_table};
 use event::{EventId, Outcome, Rejection};
@@ -28,6 +28,8 @@ pub(crate) struct DeadLetter {
 /// The writer of `pipas_ops.dead_letters`.
 pub(crate) struct DeadLetters {
     table: Arc<Table>,
+    services: Arc<Services>,
+    hold: Duration,
     /// Its own: dead letters come until the last event's writer has stopped.
     stop: CancellationToken,
 }
@@ -35,13 +37,19 @@ pub(crate) struct DeadLetters {
 impl DeadLetters {
     pub(crate) fn new(services: &Arc<Services>, limits: &Limits) -> Self {
         let stop = CancellationToken::new();
+        let hold = limits.hold;
         let limits = Limits { reject_rows: false, ..limits.clone() };
         let table = Table::new(&dead_letters_table(), Purpose::DeadLetters, limits, services, stop.clone());
-        Self { table: Arc::new(table), stop }
+        Self { table: Arc::new(table), services: Arc::clone(services), hold, stop }
     }
 
     /// Writes the dead letter, once however often it is asked for.
     pub(crate) async fn write(&self, letter: DeadLetter) -> Result<Outcome, LoaderError> {
+        self.write_in(letter, None).await
+    }
+
+    /// The same, but only in this generation: by the next one the event may be a row.
+    pub(crate) async fn write_in(&self, letter: DeadLetter, generation: Option<u64>) -> Result<Outcome, LoaderError> {
         let origin = Arc::clone(&letter.origin);
         tracing::info!(
             stream = &*origin.stream,
@@ -51,7 +59,7 @@ impl DeadLetters {
             detail = letter.rejection.detail,
             "dead letter"
         );
-        match self.try_write(letter).await {
+        match self.try_write(letter, generation).await {
             Ok(Outcome::Written | Outcome::DeadLettered) => Ok(Outcome::DeadLettered),
             Ok(Outcome::Duplicate) => Ok(Outcome::Duplicate),
             Ok(Outcome::Retried) => Err(LoaderError::DeadLetter),
@@ -62,7 +70,8 @@ impl DeadLetters {
         }
     }
 
-    async fn try_write(&self, letter: DeadLetter) -> Result<Outcome, LoaderError> {
+    async fn try_write(&self, letter: DeadLetter, generation: Option<u64>) -> Result<Outcome, LoaderError> {
+        self.services.generations.whole(self.hold).await?;
         let open = self.table.open().await?;
         let id = letter.id();
         let event_id = EventId::new(&id).map_err(|_| LoaderError::DeadLetter)?;
@@ -70,9 +79,10 @@ impl DeadLetters {
         let incoming = Incoming {
             key: open.key(&event_id),
             // The id stands for the content.
-            payload: PayloadHash::from_bits(0),
+            payload: PayloadHash::UNKNOWN,
             content: Content::DeadLetter { letter: Arc::new(letter), id, version: open.version() },
             origin,
+            generation,
             room: None,
         };
         writer::outcome(open.offer(incoming).await)

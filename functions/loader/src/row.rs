@@ -33,6 +33,8 @@ pub(crate) struct Incoming {
     pub(crate) payload: PayloadHash,
     pub(crate) content: Content,
     pub(crate) origin: Arc<Origin>,
+    /// The generation of the writer that asks for this dead letter; it is not written in another. `None`: any will do.
+    pub(crate) generation: Option<u64>,
     /// The room that it takes up, until its writer forgets it. A dead letter takes up its event's.
     pub(crate) room: Option<Room>,
 }

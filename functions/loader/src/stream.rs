@@ -91,6 +91,7 @@ impl StreamLoader {
             payload: PayloadHash::of(&origin.message.data),
             content: encode(&open, &origin),
             origin: Arc::clone(&origin),
+            generation: None,
             room: Some(room),
         };
         let answer = match promised {

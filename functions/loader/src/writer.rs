@@ -9,12 +9,12 @@ use std::{
 use event::{Bytes, Outcome, Rejection, Timestamp};
 use exactly_once::{
     Alarm, Answer, AppendReply, BadRow, CallId, DeliveryId, EventKey, Input, Limits, Offer, Output, RequestId, Retry,
-    Time, Verdict,
+    State, Time, Verdict,
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use storage_write::{AppendError, Appended, SharedDescriptor, StreamWriter, WriteStreamName};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::sleep_until,
 };
 use tokio_util::sync::CancellationToken;
@@ -114,7 +114,8 @@ impl Driver {
     /// Runs until `stop`, and then until what was begun has come to its end.
     pub(crate) async fn run(mut self, mut offers: mpsc::UnboundedReceiver<Offered>, stop: CancellationToken) {
         let mut generations = self.services.generations.watch();
-        generations.mark_changed();
+        // It is known by now: nothing is offered before.
+        self.hear(&mut generations);
         let (mut stopping, mut open) = (false, true);
         while !self.machine.is_finished() {
             let wake = self.machine.wake_at().map(|at| (self.start + at.since_start()).into());
@@ -134,13 +135,7 @@ impl Driver {
                     }
                 },
                 // Its sender lives as long as the services do.
-                Ok(()) = generations.changed() => {
-                    let found = *generations.borrow_and_update();
-                    if let Some(generation) = found {
-                        self.generation = generation;
-                        self.feed(Input::Generation(generation));
-                    }
-                }
+                Ok(()) = generations.changed() => self.hear(&mut generations),
                 Some(done) = self.calls.next(), if !self.calls.is_empty() => self.done(done),
                 () = sleep_until(alarm), if wake.is_some() => self.feed(Input::Tick),
             }
@@ -148,8 +143,22 @@ impl Driver {
         tracing::info!(table = %self.name, "writer stopped");
     }
 
+    /// Tells the machine of the generation, where it is known.
+    fn hear(&mut self, generations: &mut watch::Receiver<Option<u64>>) {
+        let found = *generations.borrow_and_update();
+        if let Some(generation) = found {
+            self.generation = generation;
+            self.feed(Input::Generation(generation));
+        }
+    }
+
     fn offer(&mut self, offered: Offered) {
         let Offered { incoming, answer } = offered;
+        if incoming.generation.is_some_and(|generation| generation != self.generation) {
+            // Whoever waited may have hung up.
+            let _ = answer.send(Answer::Retry(Retry::Undecided));
+            return;
+        }
         self.deliveries += 1;
         let delivery = DeliveryId(self.deliveries);
         let waiting = Waiting { answer, stream: Arc::clone(&incoming.origin.stream), since: incoming.origin.since() };
@@ -323,8 +332,9 @@ impl Driver {
         };
         let (dead_letters, origin) = (Arc::clone(dead_letters), Arc::clone(&event.origin));
         let letter = DeadLetter { origin, table: Some(self.name.clone()), rejection };
+        let generation = Some(self.generation);
         self.call(async move {
-            let written = dead_letters.write(letter).await.is_ok();
+            let written = dead_letters.write_in(letter, generation).await.is_ok();
             Done::Input(Input::DeadLettered { key, written })
         });
     }
@@ -339,6 +349,11 @@ impl Driver {
     }
 
     fn alarm(&self, alarm: &Alarm) {
+        // A ledger that lost its newest writes shows claims that were settled; the settling stands.
+        if let Alarm::Contradicted { key, found: found @ State::Claimed { .. } } = alarm {
+            tracing::warn!(table = %self.name, event.key = %key, ?found, "a settled row's key said that it was claimed");
+            return;
+        }
         self.services.metrics.alarms.inc();
         tracing::error!(table = %self.name, ?alarm, "the protocol's assumptions do not hold");
     }

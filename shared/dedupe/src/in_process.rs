@@ -268,7 +268,15 @@ impl Ledger for InProcessLedger {
         Ok(*count)
     }
 
-    async fn restore(&self, entries: &[(EventKey, Restored)], window: Duration) -> Result<(), LedgerError> {
+    async fn restore(
+        &self,
+        identity: &str,
+        entries: &[(EventKey, Restored)],
+        window: Duration,
+    ) -> Result<(), LedgerError> {
+        if self.shared.keys.lock().identity != identity {
+            return Err(LedgerError::Epoch);
+        }
         let entries = entries.to_vec();
         self.run(move |ledger| {
             ledger.apply(0, entries.iter().map(|(key, _)| *key), |at, slot, now| {

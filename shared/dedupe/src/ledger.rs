@@ -61,8 +61,14 @@ pub trait Ledger: Send + Sync {
     async fn adopt(&self, identity: &str, generation: u64) -> Result<bool, LedgerError>;
 
     /// Writes what the tables say of events, whatever stands at their keys, for `window`. What says the same already keeps
-    /// its time. Each key at most once.
-    async fn restore(&self, entries: &[(EventKey, Restored)], window: Duration) -> Result<(), LedgerError>;
+    /// its time. Each key at most once. Refused ([`LedgerError::Epoch`]) by another server than that of `identity`: what one was
+    /// told is not known to the other.
+    async fn restore(
+        &self,
+        identity: &str,
+        entries: &[(EventKey, Restored)],
+        window: Duration,
+    ) -> Result<(), LedgerError>;
 
     /// The events that were claimed at least so long ago and are not decided: their owner may be dead, and their deliveries
     /// may have stopped to come.

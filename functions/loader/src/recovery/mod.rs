@@ -138,7 +138,7 @@ impl Recovery {
     async fn repair(&self, generation: &Generation, cut: Option<Timestamp>) -> Result<bool, RecoveryError> {
         let fenced = streams::fence_all(self, generation.number).await?;
         streams::see_rows(self, &fenced, cut).await?;
-        let restored = rehydrate::all(self, cut).await?;
+        let restored = rehydrate::all(self, &generation.ledger, cut).await?;
         let is_ours = self.registry.open(generation).await?
             && self.services.ledger.adopt(&generation.ledger, generation.number).await?;
         if is_ours {

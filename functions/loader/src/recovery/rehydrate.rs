@@ -13,8 +13,8 @@ use super::{Claimed, Recovery, RecoveryError};
 /// Keys of one call.
 const BATCH: usize = 500;
 
-/// Marks every event that is a row, or a dead letter, since `cut`; `None`: since the tables' windows began. Says how many.
-pub(super) async fn all(recovery: &Recovery, cut: Option<Timestamp>) -> Result<u64, RecoveryError> {
+/// Tells the ledger of this identity of every event that is a row, or a dead letter, since `cut`; `None`: since the tables' windows began. Says how many.
+pub(super) async fn all(recovery: &Recovery, ledger: &str, cut: Option<Timestamp>) -> Result<u64, RecoveryError> {
     let mut epochs = HashMap::new();
     let mut restored = 0;
     for table in &recovery.tables {
@@ -23,16 +23,16 @@ pub(super) async fn all(recovery: &Recovery, cut: Option<Timestamp>) -> Result<u
             Err(error) if error.is_not_found() => continue,
             Err(error) => return Err(error.into()),
         };
-        restored += rows(recovery, table, &epochs, cut).await?;
+        restored += rows(recovery, ledger, (table, &epochs), cut).await?;
     }
-    Ok(restored + dead_letters(recovery, &epochs, cut).await?)
+    Ok(restored + dead_letters(recovery, ledger, &epochs, cut).await?)
 }
 
 /// The events that are rows of the table.
 async fn rows(
     recovery: &Recovery,
-    table: &Claimed,
-    epochs: &HashMap<TableName, (i64, Duration)>,
+    ledger: &str,
+    (table, epochs): (&Claimed, &HashMap<TableName, (i64, Duration)>),
     cut: Option<Timestamp>,
 ) -> Result<u64, RecoveryError> {
     let Some((epoch, window)) = epochs.get(&table.name) else { return Ok(0) };
@@ -52,7 +52,7 @@ async fn rows(
     while let Some(page) = pages.next().await? {
         let keys =
             page.iter().filter_map(|row| Some((EventKey::new(&table.name, *epoch, &event_id(row.first()?)?), done)));
-        restored += restore(recovery, keys.collect(), *window).await?;
+        restored += restore(recovery, ledger, keys.collect(), *window).await?;
     }
     Ok(restored)
 }
@@ -60,6 +60,7 @@ async fn rows(
 /// The events that are dead letters, and so no rows of the table that refused them.
 async fn dead_letters(
     recovery: &Recovery,
+    ledger: &str,
     epochs: &HashMap<TableName, (i64, Duration)>,
     cut: Option<Timestamp>,
 ) -> Result<u64, RecoveryError> {
@@ -91,15 +92,20 @@ async fn dead_letters(
             }
         }
         for (window, keys) in by_window {
-            restored += restore(recovery, keys, window).await?;
+            restored += restore(recovery, ledger, keys, window).await?;
         }
     }
     Ok(restored)
 }
 
-async fn restore(recovery: &Recovery, keys: Vec<(EventKey, Restored)>, window: Duration) -> Result<u64, RecoveryError> {
+async fn restore(
+    recovery: &Recovery,
+    ledger: &str,
+    keys: Vec<(EventKey, Restored)>,
+    window: Duration,
+) -> Result<u64, RecoveryError> {
     for some in keys.chunks(BATCH) {
-        recovery.services.ledger.restore(some, window).await?;
+        recovery.services.ledger.restore(ledger, some, window).await?;
     }
     Ok(keys.len() as u64)
 }

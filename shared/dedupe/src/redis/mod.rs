@@ -231,10 +231,15 @@ impl Ledger for RedisLedger {
         Ok(adopted.into_iter().all(|adopted| adopted))
     }
 
-    async fn restore(&self, entries: &[(EventKey, Restored)], window: Duration) -> Result<(), LedgerError> {
+    async fn restore(
+        &self,
+        identity: &str,
+        entries: &[(EventKey, Restored)],
+        window: Duration,
+    ) -> Result<(), LedgerError> {
         let value = |at: usize| Some(value::restored(&entries[at].1));
         let (window, keys) = (milliseconds(window), entries.iter().map(|(key, _)| *key));
-        self.call(&self.scripts.restore, keys, &[window.as_bytes()], value).await?;
+        self.call(&self.scripts.restore, keys, &[identity.as_bytes(), window.as_bytes()], value).await?;
         Ok(())
     }
 

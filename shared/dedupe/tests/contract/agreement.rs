@@ -97,7 +97,8 @@ async fn answers(ledger: &dyn Ledger, keys: &[EventKey], claims: &[Claim], calls
             Call::Restore { key, done, payload, window } => {
                 let payload = PayloadHash::from_bits(payload);
                 let restored = if done { Restored::Done { payload } } else { Restored::Rejected { payload } };
-                ledger.restore(&[(keys[key], restored)], WINDOWS[window]).await.expect("an answer");
+                let identity = ledger.survey().await.expect("a survey").identity;
+                ledger.restore(&identity, &[(keys[key], restored)], WINDOWS[window]).await.expect("an answer");
                 String::new()
             }
         };

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use dedupe::{Adopted, Claimed, Ledger, Restored, State};
+use dedupe::{Adopted, Claimed, Ledger, LedgerError, Restored, State};
 
 use crate::{
     generations::{adopted, refuses, takes},
@@ -30,7 +30,9 @@ async fn a_server_that_restarts_empty_is_refused_until_it_is_restored() {
     // Whoever surveyed the dead server cannot adopt this one.
     assert!(!ledger.adopt(&first.identity, 2).await.expect("an answer"));
 
-    ledger.restore(&[(row, Restored::Done { payload: PAYLOAD })], WINDOW).await.expect("an answer");
+    let entry = [(row, Restored::Done { payload: PAYLOAD })];
+    assert!(matches!(ledger.restore(&first.identity, &entry, WINDOW).await, Err(LedgerError::Epoch)));
+    ledger.restore(&survey.identity, &entry, WINDOW).await.expect("an answer");
     assert!(ledger.adopt(&survey.identity, 2).await.expect("an answer"));
     takes(&ledger, 2).await;
     refuses(&ledger, 1).await;
@@ -101,7 +103,10 @@ async fn a_promoted_replica_that_lost_its_tail_is_refused() {
     assert_eq!(states, [Some(State::Done { payload: PAYLOAD }), None, None]);
 
     assert!(!at_replica.adopt(&first.identity, 2).await.expect("an answer"));
-    at_replica.restore(&[(lost, Restored::Done { payload: PAYLOAD })], WINDOW).await.expect("an answer");
+    at_replica
+        .restore(&survey.identity, &[(lost, Restored::Done { payload: PAYLOAD })], WINDOW)
+        .await
+        .expect("an answer");
     assert!(at_replica.adopt(&survey.identity, 2).await.expect("an answer"));
     takes(&at_replica, 2).await;
     at_replica.beat().await.expect("an answer");

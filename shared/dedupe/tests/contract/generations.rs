@@ -95,8 +95,9 @@ async fn restored_states_stand(ledger: &dyn Ledger) {
         (refused, dead_letter),
         (known, row),
     ];
+    let identity = ledger.survey().await.expect("a survey").identity;
     for _ in 0..2 {
-        ledger.restore(&entries, WINDOW).await.expect("an answer");
+        ledger.restore(&identity, &entries, WINDOW).await.expect("an answer");
         let keys = [absent, held, rejecting, done, refused, known];
         let states: Vec<Option<State>> = ledger.read(&keys).await.expect("an answer");
         let (unknown, rejected) = (State::Done { payload: PayloadHash::UNKNOWN }, State::Rejected { payload: PAYLOAD });
