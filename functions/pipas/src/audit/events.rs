@@ -308,7 +308,6 @@ streams:
             [(1, r#"{"event":"1","id":"a"}"#), (2, r#"{"event":"2","id":"a"}"#), (3, r#"{"event":"3","id":"b"}"#)];
         let mut events = archive_of(&declared, &states);
         assert_eq!(close(&events).missing, 3);
-        let values = [Some("a".to_owned())];
         let key = row_key("d.t", &[Some("a".to_owned())]);
         let upsert = |count| Row::of_key(("d.t", key), "a", count, true);
         events.row(&upsert(1), 10);
