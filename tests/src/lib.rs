@@ -1,10 +1,16 @@
 //! A [`World`] for the system tests: the local cloud in this process, and the functions as the real binaries beside it.
 
+mod catalog;
 pub mod chaos;
 mod process;
+mod producer;
 mod python;
+mod up;
 mod world;
 
+pub use catalog::changed_catalog;
 pub use process::Process;
+pub use producer::Producer;
 pub use python::python;
+pub use up::{Up, pipas};
 pub use world::{Setup, World, eventually};

@@ -71,10 +71,8 @@ impl World {
             http: reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?,
         };
         world.start_loader().await?;
-        world.receiver = Some(world.function("receiver", &[])?);
-        world.compactor = Some(world.function("compactor", &[])?);
-        world.endpoints.receiver = url(&world.receiver);
-        world.endpoints.compactor = url(&world.compactor);
+        world.start_receiver()?;
+        world.start_compactor()?;
         Ok(world)
     }
 
@@ -96,6 +94,22 @@ impl World {
         pipas::provision(&Catalog::load(&self.catalog)?, &self.endpoints).await
     }
 
+    /// Starts a receiver, in place of the one that was taken.
+    pub fn start_receiver(&mut self) -> anyhow::Result<()> {
+        let receiver = self.function("receiver", &[])?;
+        self.endpoints.receiver = receiver.url.clone();
+        self.receiver = Some(receiver);
+        Ok(())
+    }
+
+    /// Starts a compactor, in place of the one that was taken.
+    pub fn start_compactor(&mut self) -> anyhow::Result<()> {
+        let compactor = self.function("compactor", &[])?;
+        self.endpoints.compactor = compactor.url.clone();
+        self.compactor = Some(compactor);
+        Ok(())
+    }
+
     /// Kills the loader as `kill -9` does.
     pub fn kill_loader(&mut self) -> anyhow::Result<()> {
         self.loader.take().context("no loader runs")?.kill()
@@ -109,6 +123,11 @@ impl World {
     /// The running receiver, for signals of its own.
     pub fn take_receiver(&mut self) -> Option<Process> {
         self.receiver.take()
+    }
+
+    /// The running compactor, for signals of its own.
+    pub fn take_compactor(&mut self) -> Option<Process> {
+        self.compactor.take()
     }
 
     /// Posts `body` to `stream`.
@@ -154,13 +173,29 @@ impl World {
 
     /// Triggers the compactor for every stream and returns its report.
     pub async fn compact(&self) -> anyhow::Result<Value> {
-        let response = self.http.post(format!("{}/compact", self.endpoints.compactor)).send().await?;
-        let status = response.status();
-        let body = response.text().await?;
-        if !status.is_success() {
-            bail!("POST /compact: {status}: {body}");
+        match self.try_to_compact("").await? {
+            (200, report) => Ok(report),
+            (status, report) => bail!("POST /compact: {status}: {report}"),
         }
-        Ok(serde_json::from_str(&body)?)
+    }
+
+    /// Triggers the compactor with `query` (`?stream=…`); its status and what it says.
+    pub async fn try_to_compact(&self, query: &str) -> anyhow::Result<(u16, Value)> {
+        let response = self.http.post(format!("{}/compact{query}", self.endpoints.compactor)).send().await?;
+        Ok((response.status().as_u16(), response.json().await?))
+    }
+
+    /// What a subscription of the local Pub/Sub holds and has done, by its id.
+    pub async fn subscription(&self, id: &str) -> anyhow::Result<Value> {
+        let url = format!("{}/local/v1/subscriptions", self.endpoints.pubsub);
+        let all: Value = self.http.get(url).send().await?.error_for_status()?.json().await?;
+        let is_it = |found: &&Value| found["name"].as_str().is_some_and(|name| name.ends_with(&format!("/{id}")));
+        all.as_array()
+            .into_iter()
+            .flatten()
+            .find(is_it)
+            .cloned()
+            .with_context(|| format!("no subscription {id}: {all}"))
     }
 
     /// The `/metrics` page of the function at `url`.
@@ -197,10 +232,6 @@ impl World {
         env.extend(more.iter().cloned());
         Process::function(name, &env)
     }
-}
-
-fn url(process: &Option<Process>) -> String {
-    process.as_ref().map(|process| process.url.clone()).unwrap_or_default()
 }
 
 /// Asks again until `check` gives something; after `patience` the last refusal is the error.

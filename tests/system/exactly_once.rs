@@ -53,12 +53,7 @@ async fn ten_thousand_events_survive_a_killed_loader() -> anyhow::Result<()> {
     .await?;
     // Every delivery has ended: the subscription holds nothing that could become a second row.
     eventually(Duration::from_secs(120), async || {
-        let subscriptions: serde_json::Value =
-            reqwest::get(format!("{}/local/v1/subscriptions", world.endpoints.pubsub)).await?.json().await?;
-        let backlog = subscriptions.as_array().into_iter().flatten();
-        let backlog =
-            backlog.filter(|found| found["name"].as_str().is_some_and(|name| name.ends_with("/events-loader")));
-        let backlog: u64 = backlog.filter_map(|found| found["backlog"].as_u64()).sum();
+        let backlog = world.subscription("events-loader").await?["backlog"].clone();
         anyhow::ensure!(backlog == 0, "{backlog} messages wait");
         Ok(())
     })

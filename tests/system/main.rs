@@ -2,13 +2,18 @@
 
 mod audit;
 mod chaos;
+mod compactor;
 mod conversations;
 mod edges;
 mod emulator;
 mod exactly_once;
+mod fence;
 mod foreign_clients;
 mod foreign_server;
+mod ledger;
+mod loader;
 mod probe;
 mod refusals;
+mod shutdown;
 mod up;
 mod upsert;

@@ -1,66 +1,10 @@
 //! `pipas up` and the commands beside it, as a user runs them.
 
-use std::{
-    path::Path,
-    process::{Command, Output, Stdio},
-    time::Duration,
-};
+use std::{path::Path, process::Output, time::Duration};
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use pipas::Endpoints;
 use serde_json::{Value, json};
-use tests::{Process, World, eventually};
-
-/// A running `pipas up`. Dropping it kills it.
-struct Up {
-    child: std::process::Child,
-}
-
-impl Up {
-    async fn start(data_dir: &Path, more: &[&str]) -> anyhow::Result<Self> {
-        let mut command = Command::new(Process::binary("pipas")?);
-        command.args(["up", "--ports-from", "0", "--catalog"]).arg(World::catalog_file());
-        command.arg("--data-dir").arg(data_dir).args(more).env_remove("PIPAS_REDIS_URL");
-        let mut up = Self { child: command.stdin(Stdio::null()).spawn()? };
-        eventually(Duration::from_secs(60), async || {
-            Endpoints::find(data_dir)?;
-            Ok(())
-        })
-        .await
-        .inspect_err(|_| up.kill())?;
-        Ok(up)
-    }
-
-    fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    /// Ctrl-C.
-    async fn interrupt(mut self) -> anyhow::Result<()> {
-        kill(Pid::from_raw(self.child.id().try_into()?), Signal::SIGINT)?;
-        let status = eventually(Duration::from_secs(30), || {
-            let status = self.child.try_wait();
-            async { status?.ok_or_else(|| anyhow::anyhow!("it still runs")) }
-        })
-        .await?;
-        anyhow::ensure!(status.success(), "up ended with {status}");
-        Ok(())
-    }
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-fn pipas(data_dir: &Path, args: &[&str]) -> anyhow::Result<Output> {
-    Ok(Command::new(Process::binary("pipas")?).args(args).env("PIPAS_DATA_DIR", data_dir).output()?)
-}
+use tests::{Up, World, eventually, pipas};
 
 fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
@@ -151,4 +95,23 @@ async fn what_a_user_gets_wrong_is_named() -> anyhow::Result<()> {
     let query = pipas(data.path(), &["query", "SELECT 1 AS a, 'x' AS b", "--format", "csv"])?;
     assert_eq!(String::from_utf8_lossy(&query.stdout), "a,b\n1,x\n");
     up.interrupt().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ephemeral_instance_leaves_nothing() -> anyhow::Result<()> {
+    let there = tempfile::tempdir()?;
+    let files = |folder: &Path| -> anyhow::Result<Vec<_>> {
+        std::fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
+    };
+    for folder in [there.path(), &there.path().join("made")] {
+        let is_new = !folder.exists();
+        let up = Up::start(folder, &["--ephemeral"]).await?;
+        assert_eq!(files(folder)?, [Endpoints::FILE]);
+        let printed = printed(&pipas(folder, &["query", "SELECT COUNT(*) AS n FROM courier_chat.orders", "--json"])?)?;
+        assert_eq!(printed, json!([{ "n": 0 }]));
+        up.interrupt().await?;
+        assert_eq!(folder.exists(), !is_new);
+    }
+    assert!(files(there.path())?.is_empty());
+    Ok(())
 }

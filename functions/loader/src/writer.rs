@@ -12,7 +12,7 @@ use exactly_once::{
     Time, Verdict,
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use storage_write::{AppendError, Appended, Fault, SharedDescriptor, StreamWriter, WriteStreamName};
+use storage_write::{AppendError, Appended, SharedDescriptor, StreamWriter, WriteStreamName};
 use tokio::{
     sync::{mpsc, oneshot},
     time::sleep_until,
@@ -297,7 +297,7 @@ impl Driver {
             }
             AppendError::OutOfRange(_) => AppendReply::OutOfRange,
             // Which row is at fault is not said. Without permission, or with a key that is gone, none is: that may pass.
-            AppendError::Permanent(fault) if is_of_the_request(&fault) => {
+            AppendError::Permanent(fault) if fault.is_of_the_request() => {
                 self.look_again();
                 AppendReply::Refused(fault.message)
             }
@@ -342,10 +342,4 @@ impl Driver {
         self.services.metrics.alarms.inc();
         tracing::error!(table = %self.name, ?alarm, "the protocol's assumptions do not hold");
     }
-}
-
-fn is_of_the_request(fault: &Fault) -> bool {
-    /// gRPC's INVALID_ARGUMENT.
-    const INVALID_ARGUMENT: i32 = 3;
-    i32::from(fault.code) == INVALID_ARGUMENT && fault.storage.is_none()
 }

@@ -128,7 +128,7 @@ async fn print(global: &Global, args: &DemoArgs, endpoints: &Endpoints, report: 
         return Ok(());
     }
     let sql = format!("SELECT * FROM `{VIEW}` ORDER BY order_id LIMIT {}", args.rows);
-    let rows = Warehouse::new(&endpoints.bigquery, &endpoints.project)?.query(&sql).await?;
+    let rows = Warehouse::connect(&endpoints.bigquery, &endpoints.project).await?.query(&sql).await?;
     println!("{VIEW}, first {} rows:\n{}", rows.rows.len(), query::table(&rows));
     let Account { received, written, duplicate, dead_lettered, .. } = report.account;
     let sign = if report.closed { "=" } else { "≠" };

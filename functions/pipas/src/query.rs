@@ -42,7 +42,7 @@ pub(crate) async fn query(global: &Global, args: QueryArgs) -> anyhow::Result<()
         sql.clear();
         io::stdin().read_to_string(&mut sql).context("cannot read the query")?;
     }
-    let result = Warehouse::new(&endpoints.bigquery, &endpoints.project)?.query(&sql).await?;
+    let result = Warehouse::connect(&endpoints.bigquery, &endpoints.project).await?.query(&sql).await?;
     let format = if global.json { Format::Json } else { args.format };
     match write(&result, format, &mut io::stdout().lock()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -1,7 +1,7 @@
 //! `pipas up`: every function in one process, against the local cloud.
 
 use std::{
-    fs::File,
+    fs::{File, TryLockError},
     io::ErrorKind,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use catalog::Catalog;
 use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
+use futures::future::try_join_all;
 use local_cloud::{Addresses, Faults, LocalCloud};
 use service::{App, Env};
 use tokio::{
@@ -64,7 +65,7 @@ pub(crate) async fn up(global: &Global, args: UpArgs) -> anyhow::Result<()> {
     let data = DataDir::take(&global.data_dir, args.ephemeral)?;
     let instance = Instance::start(&args, &catalog, &data).await?;
     let file = instance.endpoints.write(&global.data_dir)?;
-    announce(global, &instance.endpoints, &catalog)?;
+    announce(global, &instance.endpoints, &catalog, &data)?;
     tokio::select! {
         () = told_to_stop() => {}
         ended = instance.broke() => return Err(ended),
@@ -95,28 +96,47 @@ fn install_logs() {
 /// The data directory, taken by this process alone.
 struct DataDir {
     path: PathBuf,
-    /// The folder of an ephemeral instance.
-    temporary: Option<tempfile::TempDir>,
+    ephemeral: Option<Ephemeral>,
+    /// The folder itself is locked, so that a lock leaves no file.
     _lock: File,
+}
+
+/// What an ephemeral instance takes with it.
+struct Ephemeral {
+    folder: tempfile::TempDir,
+    /// The folder of `endpoints.json`, where this instance made it.
+    made: Option<PathBuf>,
 }
 
 impl DataDir {
     fn take(path: &Path, ephemeral: bool) -> anyhow::Result<Self> {
+        let made = (ephemeral && !path.exists()).then(|| path.to_owned());
         std::fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
-        let lock = File::create(path.join("lock")).with_context(|| format!("cannot write in {}", path.display()))?;
-        if lock.try_lock().is_err() {
-            bail!(
+        let lock = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!(
                 "{} is in use by a running instance; stop it, or name another folder with --data-dir",
                 path.display()
-            );
+            ),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
         }
-        let temporary = ephemeral.then(tempfile::tempdir).transpose()?;
-        let path = temporary.as_ref().map_or(path, tempfile::TempDir::path).to_owned();
-        Ok(Self { path, temporary, _lock: lock })
+        if !ephemeral {
+            return Ok(Self { path: path.to_owned(), ephemeral: None, _lock: lock });
+        }
+        let folder = tempfile::tempdir()?;
+        Ok(Self { path: folder.path().to_owned(), ephemeral: Some(Ephemeral { folder, made }), _lock: lock })
     }
 
     fn leave(self) -> anyhow::Result<()> {
-        self.temporary.map_or(Ok(()), |folder| folder.close().context("cannot remove the temporary folder"))
+        let Some(Ephemeral { folder, made }) = self.ephemeral else { return Ok(()) };
+        if let Some(made) = made {
+            // Whatever somebody else has put there stays.
+            let _ = std::fs::remove_dir(made);
+        }
+        folder.close().context("cannot remove the temporary folder")
     }
 }
 
@@ -217,7 +237,11 @@ impl Instance {
         self.schedules.spawn(async move {
             let http = reqwest::Client::new();
             while tick(&stop, every).await {
-                let answer = http.post(&url).send().await.and_then(reqwest::Response::error_for_status);
+                // A run may last while messages come; the function ends it when it is stopped itself.
+                let answer = tokio::select! {
+                    () = stop.cancelled() => return,
+                    answer = http.post(&url).send() => answer.and_then(reqwest::Response::error_for_status),
+                };
                 if let Err(error) = answer {
                     tracing::warn!(%error, "the {name}'s trigger failed");
                 }
@@ -239,14 +263,16 @@ impl Instance {
         }
     }
 
-    /// Stops in the order of the flow, so that each part can hand on what it has taken.
+    /// Stops in the order of the flow, so that each part can hand on what it has taken: what feeds topics, what empties
+    /// subscriptions, what they all stand on.
     async fn stop(mut self, data: &DataDir) -> anyhow::Result<()> {
         self.stop.cancel();
         while self.schedules.join_next().await.is_some() {}
         let account = self.write_account(&data.path).await;
-        for function in self.functions {
-            function.stop.cancel();
-            function.task.await.with_context(|| format!("the {}", function.name))??;
+        let (feeding, emptying): (Vec<_>, Vec<_>) =
+            self.functions.into_iter().partition(|function| function.name == "receiver");
+        for together in [feeding, emptying] {
+            try_join_all(together.into_iter().map(Function::stop)).await?;
         }
         self.cloud.shutdown().await?;
         account
@@ -258,6 +284,11 @@ impl Function {
         let stop = CancellationToken::new();
         let task = tokio::spawn(service::serve(name, listener, app, stop.clone()));
         Self { name, stop, task }
+    }
+
+    async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        Ok(self.task.await.with_context(|| format!("the {}", self.name))??)
     }
 }
 
@@ -328,7 +359,7 @@ async fn told_to_stop() {
     }
 }
 
-fn announce(global: &Global, endpoints: &Endpoints, catalog: &Catalog) -> anyhow::Result<()> {
+fn announce(global: &Global, endpoints: &Endpoints, catalog: &Catalog, data: &DataDir) -> anyhow::Result<()> {
     if global.json {
         println!("{}", serde_json::to_string(endpoints)?);
         return Ok(());
@@ -339,6 +370,7 @@ fn announce(global: &Global, endpoints: &Endpoints, catalog: &Catalog) -> anyhow
         table.add_row([part, endpoint, speaks]);
     }
     let streams = catalog.streams.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-    println!("{table}\nready; streams: {streams}; data in {}; Ctrl-C stops", global.data_dir.display());
+    let kept = if data.ephemeral.is_some() { ", until the end" } else { "" };
+    println!("{table}\nready; streams: {streams}; data in {}{kept}; Ctrl-C stops", data.path.display());
     Ok(())
 }

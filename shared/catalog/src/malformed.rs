@@ -1,6 +1,6 @@
 use event::{Reason, Rejection};
 
-/// Why data is no event: where it stops being one JSON object, and what was expected there.
+/// Why data is no event: where it stops being one JSON object, or gives a field twice, and what was expected there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail} at line {line} column {column}")]
 pub struct Malformed {
@@ -10,6 +10,8 @@ pub struct Malformed {
     pub column: usize,
     /// What was expected, or what is wrong.
     pub detail: String,
+    /// The JSON pointer (RFC 6901) of the field at fault, where the data is JSON but no event.
+    pub pointer: Option<String>,
 }
 
 impl Malformed {
@@ -18,7 +20,7 @@ impl Malformed {
         let before = &json[..at];
         let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
-        Self { line, column: at - line_start + 1, detail: detail.into() }
+        Self { line, column: at - line_start + 1, detail: detail.into(), pointer: None }
     }
 
     /// The fault that the parser found.
@@ -26,7 +28,13 @@ impl Malformed {
         let (line, column) = (error.line(), error.column());
         let text = error.to_string();
         let found = text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text);
-        Self { line, column, detail: expectation(found).unwrap_or(found).to_owned() }
+        Self { line, column, detail: expectation(found).unwrap_or(found).to_owned(), pointer: None }
+    }
+
+    /// The field at `pointer` is given twice; `error` is where the second one was met.
+    pub(crate) fn given_twice(error: &serde_json::Error, pointer: &str) -> Self {
+        let detail = format!("expected the field {pointer} once, found it twice");
+        Self { line: error.line(), column: error.column(), detail, pointer: Some(pointer.to_owned()) }
     }
 }
 
@@ -55,6 +63,6 @@ fn expectation(message: &str) -> Option<&'static str> {
 
 impl From<Malformed> for Rejection {
     fn from(malformed: Malformed) -> Self {
-        Self::new(Reason::MalformedJson, malformed.to_string())
+        Self { pointer: malformed.pointer.clone(), ..Self::new(Reason::MalformedJson, malformed.to_string()) }
     }
 }

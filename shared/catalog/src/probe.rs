@@ -27,6 +27,8 @@ pub struct Probed<'json> {
 /// A reference token that some pointer shares with others.
 #[derive(Debug, Default)]
 struct Node {
+    /// The pointer from the root to here.
+    pointer: String,
     /// The slot of the pointer that ends here.
     slot: Option<usize>,
     children: Vec<Child>,
@@ -60,8 +62,10 @@ impl Probe {
                     Some(child) => child.node,
                     None => {
                         let node = nodes.len();
+                        let escaped = token.replace('~', "~0").replace('/', "~1");
+                        let pointer = format!("{}/{escaped}", nodes[at].pointer);
                         nodes[at].children.push(Child { token: token.clone(), index: array_index(token), node });
-                        nodes.push(Node::default());
+                        nodes.push(Node { pointer, ..Node::default() });
                         node
                     }
                 };
@@ -73,7 +77,9 @@ impl Probe {
 
     /// Scans `json` once, building no tree. Refuses what is not one JSON object, as [`event::Reason::MalformedJson`].
     ///
-    /// Of a key that an object holds twice the last one counts, as with `serde_json`.
+    /// A field that a pointer leads to or through must be given once. RFC 8259 leaves open which of two values counts, and
+    /// readers differ: `serde_json` keeps the last, BigQuery's JSON the first. An event is not routed by one of them and
+    /// written by the other.
     pub fn scan<'json>(&self, json: &'json [u8]) -> Result<Probed<'json>, Rejection> {
         self.examine(json).map_err(Rejection::from)
     }
@@ -83,13 +89,17 @@ impl Probe {
         let text = std::str::from_utf8(json)
             .map_err(|error| Malformed::at(json, error.valid_up_to(), "expected UTF-8, found other bytes"))?;
         expect_object(text)?;
-        let mut found = vec![None; self.pointers.len()];
+        let mut scan =
+            Scan { found: vec![None; self.pointers.len()], met: vec![false; self.nodes.len()], met_twice: None };
         let mut deserializer = serde_json::Deserializer::from_str(text);
-        deserializer
-            .deserialize_map(Descent { nodes: &self.nodes, at: 0, found: &mut found })
-            .and_then(|()| deserializer.end())
-            .map_err(|error| Malformed::from_parser(&error))?;
-        Ok(Probed { pointers: self.pointers.clone(), found })
+        let scanned = deserializer
+            .deserialize_map(Descent { nodes: &self.nodes, at: 0, scan: &mut scan })
+            .and_then(|()| deserializer.end());
+        match (scanned, scan.met_twice) {
+            (Ok(()), _) => Ok(Probed { pointers: self.pointers.clone(), found: scan.found }),
+            (Err(error), Some(node)) => Err(Malformed::given_twice(&error, &self.nodes[node].pointer)),
+            (Err(error), None) => Err(Malformed::from_parser(&error)),
+        }
     }
 }
 
@@ -156,11 +166,21 @@ fn string(raw: &str) -> Option<Cow<'_, str>> {
     }
 }
 
+/// What is known so far.
+struct Scan<'json> {
+    /// By slot.
+    found: Vec<Option<&'json RawValue>>,
+    /// By node: its field was given.
+    met: Vec<bool>,
+    /// The node whose field was given once more.
+    met_twice: Option<usize>,
+}
+
 /// Reads the value at one node of the tree: takes down those that pointers end at, passes over what none leads to.
 struct Descent<'scan, 'json> {
     nodes: &'scan [Node],
     at: usize,
-    found: &'scan mut [Option<&'json RawValue>],
+    scan: &'scan mut Scan<'json>,
 }
 
 impl<'json> Descent<'_, 'json> {
@@ -169,17 +189,7 @@ impl<'json> Descent<'_, 'json> {
     }
 
     fn child(&mut self, node: usize) -> Descent<'_, 'json> {
-        Descent { nodes: self.nodes, at: node, found: self.found }
-    }
-
-    /// Forgets what an earlier value of the same key held.
-    fn clear(&mut self, node: usize) {
-        if let Some(slot) = self.nodes[node].slot {
-            self.found[slot] = None;
-        }
-        for child in &self.nodes[node].children {
-            self.clear(child.node);
-        }
+        Descent { nodes: self.nodes, at: node, scan: self.scan }
     }
 }
 
@@ -192,12 +202,13 @@ impl<'json> DeserializeSeed<'json> for Descent<'_, 'json> {
             return deserializer.deserialize_any(self);
         };
         let raw = <&'json RawValue>::deserialize(deserializer)?;
-        self.found[slot] = Some(raw);
+        self.scan.found[slot] = Some(raw);
         if node.children.is_empty() {
             return Ok(());
         }
-        // One pointer ends inside another: the value is well-formed by now, and is looked into once more.
-        serde_json::Deserializer::from_str(raw.get()).deserialize_any(self).map_err(D::Error::custom)
+        // One pointer ends inside another: the value is well-formed by now, and is looked into once more. What is wrong
+        // in it stands in the scan; the place inside the value would be taken for one of the whole.
+        serde_json::Deserializer::from_str(raw.get()).deserialize_any(self).map_err(|_| D::Error::custom("given twice"))
     }
 }
 
@@ -212,7 +223,10 @@ impl<'json> Visitor<'json> for Descent<'_, 'json> {
         while let Some(child) = access.next_key_seed(KeyAmong(self.children()))? {
             match child {
                 Some(node) => {
-                    self.clear(node);
+                    if std::mem::replace(&mut self.scan.met[node], true) {
+                        self.scan.met_twice = Some(node);
+                        return Err(A::Error::custom("given twice"));
+                    }
                     access.next_value_seed(self.child(node))?;
                 }
                 None => {

@@ -1,6 +1,9 @@
 //! What a probe finds in an event, beside what `serde_json::Value` finds there.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use catalog::{
     Delivery, JsonPointer, Malformed, OnLedgerLoss, Probe, Stream, Table, TableName, TableSchema, UnknownFields, When,
@@ -85,10 +88,24 @@ fn half_a_surrogate_pair_is_no_text() {
 }
 
 #[test]
-fn the_last_of_equal_keys_counts_with_all_that_is_in_it() {
-    assert_eq!(text(r#"{"a": 1, "a": 2}"#, "/a").as_deref(), Some("2"));
-    assert_eq!(text(r#"{"a": {"b": 1}, "a": {"c": 2}}"#, "/a/b"), None);
-    assert_eq!(text(r#"{"a": {"b": 1}, "a": 3}"#, "/a/b"), None);
+fn a_field_on_the_way_of_a_pointer_is_given_once() {
+    for (json, pointers, at, line, column) in [
+        (r#"{"a": 1, "a": 1}"#, &["/a"][..], "/a", 1, 12),
+        ("{\"a\": {\"b\": 1},\n \"\\u0061\": {\"c\": 2}}", &["/a/b"], "/a", 2, 9),
+        (r#"{"l": [{"x/y": 1, "x/y": 2}]}"#, &["/l/0/x~1y"], "/l/0/x~1y", 1, 23),
+        // Inside a value that another pointer takes as a whole, the place is behind that value.
+        (r#"{"a": {"b": 1, "b": 2}}"#, &["/a", "/a/b"], "/a/b", 1, 23),
+    ] {
+        let probe = Probe::new(&stream_of(pointers));
+        let malformed = probe.examine(json.as_bytes()).expect_err("no event");
+        assert_eq!(malformed.pointer.as_deref(), Some(at), "{json}");
+        assert_eq!((malformed.line, malformed.column), (line, column), "{json}");
+        let rejection = event::Rejection::from(malformed);
+        assert_eq!((rejection.reason, rejection.pointer.as_deref()), (Reason::MalformedJson, Some(at)), "{json}");
+    }
+    // What no pointer leads to is not looked at.
+    assert_eq!(text(r#"{"b": 1, "a": 2, "b": 3, "c": {"a": 1, "a": 2}}"#, "/a").as_deref(), Some("2"));
+    assert_eq!(text(r#"{"l": [{"a": 1}, {"a": 2}]}"#, "/l/1/a").as_deref(), Some("2"));
 }
 
 #[test]
@@ -230,8 +247,8 @@ fn a_messages_own_words_come_first_and_its_id_last() {
     assert_eq!(id(&stream, &message), Ok("c-1".into()));
 }
 
-/// JSON text of a value, in which keys may stand twice.
-fn json_text() -> impl Strategy<Value = String> {
+/// JSON text of a value; with `repeats`, keys may stand twice in an object.
+fn json_text(repeats: bool) -> impl Strategy<Value = String> {
     let key = || prop::sample::select(vec!["a", "b", "0", "", "a/b"]);
     let leaf = prop_oneof![
         Just("null".to_owned()),
@@ -241,10 +258,15 @@ fn json_text() -> impl Strategy<Value = String> {
         ".{0,5}".prop_map(|value| json!(value).to_string()),
     ];
     leaf.prop_recursive(4, 24, 4, move |inner| {
-        let entry = (key(), inner.clone()).prop_map(|(key, value)| format!("{}: {value}", json!(key)));
+        let object = move |entries: Vec<(&str, String)>| {
+            let mut seen = BTreeSet::new();
+            let entries = entries.iter().filter(|(key, _)| seen.insert(*key) || repeats);
+            let entries: Vec<String> = entries.map(|(key, value)| format!("{}: {value}", json!(key))).collect();
+            format!("{{{}}}", entries.join(" ,"))
+        };
         prop_oneof![
-            prop::collection::vec(inner, 0..4).prop_map(|items| format!("[{}]", items.join(","))),
-            prop::collection::vec(entry, 0..5).prop_map(|entries| format!("{{{}}}", entries.join(" ,"))),
+            prop::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(","))),
+            prop::collection::vec((key(), inner), 0..5).prop_map(object),
         ]
     })
 }
@@ -257,7 +279,7 @@ fn pointer_text() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn the_probe_sees_what_a_tree_would_hold(
-        json in json_text().prop_filter("an object", |json| json.starts_with('{')),
+        json in json_text(false).prop_filter("an object", |json| json.starts_with('{')),
         pointers in prop::collection::vec(pointer_text(), 1..5),
     ) {
         let tree: Value = serde_json::from_str(&json).expect("JSON");
@@ -284,7 +306,7 @@ proptest! {
         json in prop_oneof![
             prop::collection::vec(any::<u8>(), 0..200),
             "[\\[\\]{}:,\"\\\\a0-9eEtruefalsnl.u \n-]{0,80}".prop_map(String::into_bytes),
-            json_text().prop_map(String::into_bytes),
+            json_text(true).prop_map(String::into_bytes),
         ],
         cut in 0.0..1.0f64,
     ) {
@@ -294,8 +316,8 @@ proptest! {
             let is_object = matches!(serde_json::from_slice(json), Ok(Value::Object(_)));
             match probe.examine(json) {
                 Ok(event) => prop_assert!(event.raw(&pointer("/a")).is_none_or(|raw| !raw.is_empty())),
-                Err(Malformed { line, column, .. }) => {
-                    prop_assert!(!is_object);
+                Err(Malformed { line, column, pointer, .. }) => {
+                    prop_assert!(!is_object || pointer.is_some());
                     let lines: Vec<&[u8]> = json.split(|byte| *byte == b'\n').collect();
                     prop_assert!((1..=lines.len()).contains(&line), "line {line} of {}", lines.len());
                     prop_assert!(column <= lines[line - 1].len() + 1, "column {column}");
@@ -305,7 +327,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_makes_the_parsers_panic(text in ".{0,80}", json in json_text()) {
+    fn no_text_makes_the_parsers_panic(text in ".{0,80}", json in json_text(true)) {
         if let Some(pointer) = JsonPointer::parse(&text) {
             prop_assert_eq!(pointer.as_str(), text.as_str());
         }

@@ -301,6 +301,8 @@ fn new_identity() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
+/// In milliseconds, as a journal keeps it.
 fn now() -> Time {
-    Time::new(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Time::new(Duration::from_millis(now.as_millis() as u64))
 }

@@ -3,7 +3,7 @@ use std::fmt;
 /// Why an event can never be loaded as it is. The code is stable: it is stored with each dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
-    /// The data is not one JSON object.
+    /// The data is not one JSON object, or gives a field twice.
     MalformedJson,
     /// The event's id, as the stream's pointer finds it, is missing or unusable.
     InvalidEventId,

@@ -307,9 +307,30 @@ mod tests {
         assert_eq!(delivery.message.data, b"not even JSON"[..]);
         assert_eq!(delivery.message.attributes, BTreeMap::from([("ce-id".into(), "e".into())]));
         assert_eq!(delivery.message.ordering_key, "k");
+        assert_eq!((delivery.subscription.as_str(), delivery.delivery_attempt), ("projects/p/subscriptions/s", None));
         headers.insert("x-goog-pubsub-publish-time", HeaderValue::from_static("noon"));
         let error = decode(&headers, Bytes::new()).expect_err("no push").to_string();
         assert_eq!(error, "header `x-goog-pubsub-publish-time`: expected an RFC 3339 time, found noon");
+    }
+
+    #[test]
+    fn the_ordering_key_and_the_attempt_stand_under_either_name() {
+        let decoded = |names: &[(&'static str, &'static str)]| {
+            let usual = [(MESSAGE_ID, "7"), (PUBLISH_TIME, "2024-02-01T10:04:46Z")];
+            let headers = usual
+                .iter()
+                .chain(names)
+                .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+            let delivery = decode(&headers.collect(), Bytes::new()).expect("a push");
+            assert!(delivery.message.attributes.is_empty(), "{:?}", delivery.message.attributes);
+            (delivery.message.ordering_key, delivery.delivery_attempt)
+        };
+        // <https://cloud.google.com/pubsub/docs/payload-unwrapping> names the first of each; the others were seen too.
+        assert_eq!(decoded(&[("x-goog-pubsub-ordering-key", "k")]), ("k".into(), None));
+        assert_eq!(decoded(&[("x-goog-ordering-key", "k")]), ("k".into(), None));
+        assert_eq!(decoded(&[("x-goog-ordering-key", "old"), ("x-goog-pubsub-ordering-key", "k")]), ("k".into(), None));
+        assert_eq!(decoded(&[("x-goog-pubsub-delivery-attempt", "3")]), (String::new(), Some(3)));
+        assert_eq!(decoded(&[("x-goog-delivery-attempt", "3")]), (String::new(), Some(3)));
     }
 
     #[test]

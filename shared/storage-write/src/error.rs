@@ -221,6 +221,12 @@ fn row_error(error: &v1::RowError) -> RowError {
 }
 
 impl Fault {
+    /// Whether the request's content is at fault, a row perhaps. What else is refused for good (a permission, a key that is
+    /// gone) is no row's fault.
+    pub fn is_of_the_request(&self) -> bool {
+        self.code == Code::InvalidArgument && self.storage.is_none()
+    }
+
     /// From the error inside an answer.
     pub(crate) fn from_rpc(status: &rpc::Status) -> Self {
         let storage = storage_code(&status.details);

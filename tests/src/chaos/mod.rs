@@ -15,6 +15,7 @@ use pipas::audit::{Interval, Report, Scope, Source, audit};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use tokio::time::{Instant, sleep, sleep_until};
 
+pub use self::redis::Redis;
 use crate::eventually;
 use fleet::Fleet;
 use plan::{Counts, Step};

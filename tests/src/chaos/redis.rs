@@ -14,7 +14,7 @@ use crate::eventually;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A Redis and its replica. Clients come through an address that outlives either.
-pub(super) struct Redis {
+pub struct Redis {
     /// What the loaders connect to.
     front: Relay,
     /// How the replica reaches its primary.
@@ -33,7 +33,8 @@ struct Server {
 }
 
 impl Redis {
-    pub(super) async fn start() -> anyhow::Result<Self> {
+    /// Starts both.
+    pub async fn start() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let (front, link) = (Relay::start().await?, Relay::start().await?);
         let primary = Server::start(folder.path().join("0"), free()?).await?;
@@ -44,20 +45,37 @@ impl Redis {
         Ok(redis)
     }
 
-    pub(super) fn url(&self) -> String {
+    /// Where clients find it.
+    pub fn url(&self) -> String {
         format!("redis://{}", self.front.address)
     }
 
     /// Kills it, and starts it again with what it had on disk, which is everything that it answered.
-    pub(super) async fn restart(&mut self) -> anyhow::Result<()> {
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.primary.kill();
         self.primary = Server::start(self.primary.folder.clone(), self.primary.address).await?;
+        self.front.set([self.primary.address]);
+        self.replicate().await
+    }
+
+    /// Takes it away.
+    pub fn stop(&mut self) {
+        self.front.cut(self.primary.address);
+        self.primary.kill();
+    }
+
+    /// Puts an empty one in its place.
+    pub async fn replace(&mut self) -> anyhow::Result<()> {
+        self.stop();
+        self.started += 1;
+        self.primary = Server::start(self.folder.path().join(self.started.to_string()), free()?).await?;
+        self.front.set([self.primary.address]);
         self.replicate().await
     }
 
     /// Cuts the replica off, lets `lost` go by, kills the primary, and has the replica take its place: what was written
     /// meanwhile is lost.
-    pub(super) async fn fail_over(&mut self, lost: Duration) -> anyhow::Result<()> {
+    pub async fn fail_over(&mut self, lost: Duration) -> anyhow::Result<()> {
         self.link.cut(self.primary.address);
         tokio::time::sleep(lost).await;
         self.front.cut(self.primary.address);

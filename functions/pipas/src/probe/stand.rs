@@ -69,6 +69,7 @@ impl Stand {
             partition: None,
             cluster: Vec::new(),
             event_id: None,
+            delivery: Delivery::default(),
             unknown_fields: UnknownFields::Reject,
             delivery: Delivery::AtLeastOnce,
         };

@@ -6,14 +6,18 @@
 -- settled it is an entry of 22 bytes in a small hash, which Redis keeps as one flat listpack: no field has a life of its own,
 -- so the hashes of a quarter of a window (a page) are made to expire together, a whole window after the page takes no more.
 -- An entry is field: 10 bytes of the event's key; value: 8 bytes of payload hash, and 'X' where the event was rejected. Which
--- of the page's hashes it is in comes from 3 further bytes. Two events that meet in all of these have different payloads, and
--- so the later one is diverted as a conflict, and is not lost.
+-- of the page's hashes it is in comes from 4 further bytes. Should two events ever meet in all of these, their payloads differ:
+-- the later one is diverted as a conflict, and is not lost.
+--
+-- New events are in no page, and to look for each of them in each page's hashes is slow. So a page has a bitmap, of which each
+-- entry sets a bit: where it is not set, the page has no such entry. Many bits are read by one command.
 --
 -- The index is one small string: the next page's number, then of each page its number, the window it serves and how many bits
 -- choose its hashes, how many entries were put there, when it takes no more, and when it expires, in milliseconds.
 
-local HASH_ENTRIES = 32 -- on average, when a page is full; a listpack may have 128 at the least, and the scatter is 6
-local FIRST_BITS, MOST_BITS = 6, 24
+local HASH_ENTRIES = 64 -- on average, when a page is full; a listpack may have 128 at the least, and the scatter is 8
+local MAP_BITS = 16 * HASH_ENTRIES -- for each hash: of a full page's bits one in sixteen is set
+local FIRST_BITS, MOST_BITS = 6, 21 -- the bitmap of 2 ^ 21 hashes takes 256 MiB; a string may have 512
 local call, char, floor = redis.call, string.char, math.floor
 
 local index, slot = KEYS[1], KEYS[1]:match('{.*}')
@@ -25,9 +29,10 @@ local clock = string.format('%013.0f', now)
 local pages, next_page = {}, 1
 
 local function page_of(number, window, bits, count, ends, expires)
+  local name = slot .. string.format(':%.0f:', number)
   return {
     number = number, window = window, bits = bits, count = count, ends = ends, expires = expires,
-    prefix = 'p:' .. slot .. string.format(':%.0f:', number), hashes = 2 ^ bits,
+    hashes = 2 ^ bits, prefix = 'p:' .. name, map = 'm:' .. name,
   }
 end
 
@@ -44,40 +49,61 @@ do
   end
 end
 
--- The event at a position: the number of which a page takes the last bits, and its field in the hash of this number.
-local function packed_name(at)
+-- Where the event at a position is packed: the number of which a page takes the last bits for its hash and for its bit, and
+-- its field in the hash.
+local function place_of(at)
   local key = KEYS[2 + at]
   local start = #key - 16
-  local a, b, c = key:byte(start + 1, start + 3)
-  return a * 65536 + b * 256 + c, key:sub(start + 6, start + 15)
+  local a, b, c, d = key:byte(start + 1, start + 4)
+  return ((a * 256 + b) * 256 + c) * 256 + d, key:sub(start + 6, start + 15)
 end
 
--- The end of the name of a hash, in a page of so many.
-local function hash_of(number, hashes)
-  local n = number % hashes
-  return char(floor(n / 65536), floor(n / 256) % 256, n % 256)
+-- The name of an event's hash in a page.
+local function hash_of(page, number)
+  local n = number % page.hashes
+  return page.prefix .. char(floor(n / 65536), floor(n / 256) % 256, n % 256)
+end
+
+local function bit_of(page, number)
+  return number % (page.hashes * MAP_BITS)
 end
 
 -- What stands at each event's key, false where nothing does, and the hash it is in where it is packed.
 local function look()
   local found, hashes = call('MGET', unpack(KEYS, 3)), {}
+  local missing, numbers, fields = {}, {}, {}
   for at = 1, events do
     if not found[at] then
-      local number, field = packed_name(at)
-      local hashes_of, suffix
-      for i = #pages, 1, -1 do
-        local page = pages[i]
-        if page.hashes ~= hashes_of then
-          hashes_of, suffix = page.hashes, hash_of(number, page.hashes)
-        end
-        local hash = page.prefix .. suffix
-        local value = call('HGET', hash, field)
-        if value then
-          found[at] = #value == 8 and 'D' .. value or 'X' .. value:sub(1, 8)
-          hashes[at] = hash
-          break
-        end
+      missing[#missing + 1] = at
+      numbers[at], fields[at] = place_of(at)
+    end
+  end
+  local query, asked
+  for i = #pages, 1, -1 do
+    local page = pages[i]
+    if #missing == 0 then
+      break
+    end
+    if asked ~= page.hashes then
+      asked, query = page.hashes, {}
+      for j, at in ipairs(missing) do
+        query[3 * j - 2], query[3 * j - 1], query[3 * j] = 'GET', 'u1', bit_of(page, numbers[at])
       end
+    end
+    local still = {}
+    for j, set in ipairs(call('BITFIELD_RO', page.map, unpack(query))) do
+      local at = missing[j]
+      local hash = set == 1 and hash_of(page, numbers[at])
+      local value = hash and call('HGET', hash, fields[at])
+      if value then
+        found[at] = #value == 8 and 'D' .. value or 'X' .. value:sub(1, 8)
+        hashes[at] = hash
+      else
+        still[#still + 1] = at
+      end
+    end
+    if #still < #missing then
+      missing, asked = still, nil
     end
   end
   return found, hashes
@@ -122,6 +148,11 @@ local function save_pages()
   call('SET', index, table.concat(lines, '\n'))
 end
 
+-- Makes a key of a page expire with it.
+local function expire(key, page)
+  call('PEXPIREAT', key, string.format('%.0f', page.expires))
+end
+
 -- Packs values ('D' or 'X' and 8 bytes) by their event's position, in place of what was found there. What is in the way is
 -- taken out first: a full server lets a script begin that way, and a script that has begun is let to its end. So settling
 -- goes on while claims are refused, and makes room.
@@ -131,7 +162,7 @@ local function pack(values, window, found, hashes)
     if values[at] then
       any = true
       if hashes[at] then
-        local _, field = packed_name(at)
+        local _, field = place_of(at)
         call('HDEL', hashes[at], field)
       elseif found[at] then
         plain[#plain + 1] = KEYS[2 + at]
@@ -144,20 +175,33 @@ local function pack(values, window, found, hashes)
   if #plain > 0 then
     call('DEL', unpack(plain))
   end
-  local placed = {}
+  local placed, page, sets = {}, nil, {}
+  local function mark()
+    if #sets > 0 then
+      call('BITFIELD', page.map, unpack(sets))
+      expire(page.map, page)
+    end
+    sets = {}
+  end
   for at = 1, events do
     local value = values[at]
     if value and not placed[KEYS[2 + at]] then
       placed[KEYS[2 + at]] = true
-      local page = open_page(window)
-      local number, field = packed_name(at)
-      local hash = page.prefix .. hash_of(number, page.hashes)
-      call('HSET', hash, field, value:sub(1, 1) == 'D' and value:sub(2) or value:sub(2) .. 'X')
-      page.count = page.count + 1
-      if call('HLEN', hash) == 1 then
-        call('PEXPIREAT', hash, string.format('%.0f', page.expires))
+      local open = open_page(window)
+      if open ~= page then
+        mark()
+        page = open
       end
+      local number, field = place_of(at)
+      local hash, n = hash_of(page, number), #sets
+      call('HSET', hash, field, value:sub(1, 1) == 'D' and value:sub(2) or value:sub(2) .. 'X')
+      if call('HLEN', hash) == 1 then
+        expire(hash, page)
+      end
+      sets[n + 1], sets[n + 2], sets[n + 3], sets[n + 4] = 'SET', 'u1', bit_of(page, number), '1'
+      page.count = page.count + 1
     end
   end
+  mark()
   save_pages()
 end

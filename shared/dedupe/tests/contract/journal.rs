@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use dedupe::{Claim, Claimed, EventKey, InProcessLedger, Ledger, Owner, PayloadHash, State};
+use dedupe::{Claim, Claimed, EventKey, InProcessLedger, Ledger, LedgerError, Owner, PayloadHash, State};
 
 const FOLDER: &str = "PIPAS_TEST_JOURNAL";
 const PAYLOAD: PayloadHash = PayloadHash::from_bits(3);
@@ -25,6 +25,31 @@ async fn writes_and_dies() {
     ledger.settle(&[(key(2), PAYLOAD)], &claim(), std::time::Duration::from_secs(3_600)).await.expect("an answer");
     ledger.release(&[key(3)], &claim()).await.expect("an answer");
     std::process::abort();
+}
+
+/// A journal knows which it is for as long as it is there.
+#[tokio::test]
+async fn a_lost_journal_is_noticed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ledger = InProcessLedger::open(folder.path()).expect("a ledger");
+    let first = ledger.survey().await.expect("a survey");
+    assert!(ledger.adopt(&first.identity, 3).await.expect("an answer"));
+    ledger.beat().await.expect("an answer");
+    let beat = ledger.survey().await.expect("a survey").beat;
+    drop(ledger);
+
+    let ledger = InProcessLedger::open(folder.path()).expect("a ledger");
+    let survey = ledger.survey().await.expect("a survey");
+    assert!(survey.holds(3) && survey.identity == first.identity && survey.beat == beat, "{survey:?}");
+    ledger.claim(&[key(1).into()], &claim(), 3).await.expect("the same journal");
+    drop(ledger);
+
+    std::fs::remove_dir_all(folder.path()).expect("an empty place");
+    let ledger = InProcessLedger::open(folder.path()).expect("a ledger");
+    let survey = ledger.survey().await.expect("a survey");
+    assert!(survey.identity != first.identity && survey.adopted.is_none() && survey.beat.is_none(), "{survey:?}");
+    let error = ledger.claim(&[key(1).into()], &claim(), 3).await.expect_err("another journal");
+    assert!(matches!(error, LedgerError::Epoch), "{error:?}");
 }
 
 #[tokio::test]

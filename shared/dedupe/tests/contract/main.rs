@@ -1,14 +1,21 @@
 //! What every ledger promises, asked of each: Redis, the process, and the process with a journal.
 
+mod agreement;
 mod capacity;
+mod failover;
+mod generations;
 #[cfg(feature = "journal")]
 mod journal;
+mod pages;
 mod promises;
 mod server;
 
 use std::{sync::Arc, time::Duration};
 
-use dedupe::{InProcessLedger, Ledger, RedisLedger, RedisSettings};
+use dedupe::{
+    Expected, InProcessLedger, Ledger, LedgerError, NewState, PayloadHash, RedisLedger, RedisSettings, Settled, State,
+};
+use event::{Reason, Rejection};
 use server::RedisServer;
 
 async fn in_redis(buckets: u8) -> (RedisServer, Arc<dyn Ledger>) {
@@ -32,6 +39,22 @@ async fn redis_keeps_the_promises_over_several_slots() {
 }
 
 #[tokio::test]
+async fn generations_hold_in_redis() {
+    for buckets in [1, 5] {
+        let server = RedisServer::started().await;
+        let settings = RedisSettings { buckets, ..RedisSettings::new(server.url()) };
+        let ledger = RedisLedger::new(&settings).expect("settings of a ledger");
+        server::answers(&ledger).await;
+        generations::all(&ledger).await;
+    }
+}
+
+#[tokio::test]
+async fn generations_hold_in_the_process() {
+    generations::all(&InProcessLedger::new()).await;
+}
+
+#[tokio::test]
 async fn the_process_keeps_the_promises() {
     promises::all(Arc::new(InProcessLedger::new())).await;
 }
@@ -41,6 +64,13 @@ async fn the_process_keeps_the_promises() {
 async fn the_process_with_a_journal_keeps_the_promises() {
     let folder = tempfile::tempdir().expect("a folder");
     promises::all(Arc::new(InProcessLedger::open(folder.path()).expect("a ledger"))).await;
+}
+
+#[cfg(feature = "journal")]
+#[tokio::test]
+async fn generations_hold_in_the_process_with_a_journal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    generations::all(&InProcessLedger::open(folder.path()).expect("a ledger")).await;
 }
 
 /// A server that is away is an error in bounded time, and is used again once it is back.
@@ -58,15 +88,36 @@ async fn redis_comes_back() {
     promises::all(Arc::new(ledger)).await;
 }
 
-/// A full server refuses a claim aloud; it does not forget another.
+/// A full server refuses a claim aloud; it does not forget another, and what is settled there makes room.
 #[tokio::test]
 async fn a_full_redis_refuses() {
     let server = RedisServer::started().await;
-    let ledger = RedisLedger::new(&RedisSettings::new(server.url())).expect("settings of a ledger");
-    server::answers(&ledger).await;
+    let ledger = ledger(&server).await;
+    let (mine, window) = (promises::claim("s1", 0), Duration::from_secs(3_600));
+    let (held, done, payload) = (promises::key(), promises::key(), PayloadHash::of(b"{}"));
+    ledger.claim(&[held.into(), done.into()], &mine, 0).await.expect("an answer");
+    ledger.settle(&[(done, payload)], &mine, window).await.expect("an answer");
     assert_eq!(ledger.eviction_policy().await.expect("a policy").as_deref(), Some("noeviction"));
     let _: () = server.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
-    let claim = promises::claim("s1", 0);
-    let error = ledger.claim(&[promises::key().into()], &claim, 0).await.expect_err("a full server");
-    assert!(matches!(error, dedupe::LedgerError::Refused(_)), "{error:?}");
+    let rejecting = NewState::Rejecting { payload, rejection: Rejection::new(Reason::NoRoute, "none") };
+    let errors = [
+        ledger.claim(&[promises::key().into()], &mine, 0).await.expect_err("a full server"),
+        ledger.settle(&[(promises::key(), payload)], &mine, window).await.expect_err("a full server"),
+        ledger.swap(&held, &Expected::Claimed(mine.clone()), &rejecting, 0).await.expect_err("a full server"),
+    ];
+    for error in errors {
+        assert!(matches!(error, LedgerError::Refused(_)), "{error:?}");
+    }
+    let states = ledger.read(&[held, done]).await.expect("an answer");
+    assert!(matches!(&states[..], [Some(State::Claimed { claim, .. }), Some(State::Done { .. })] if *claim == mine));
+    assert_eq!(ledger.settle(&[(held, payload)], &mine, window).await.expect("room is made"), [Settled::Done]);
+    let rows = [held, done].map(|_| Some(State::Done { payload }));
+    assert_eq!(ledger.read(&[held, done]).await.expect("an answer"), rows);
+}
+
+/// A ledger at the server, which answers.
+async fn ledger(server: &RedisServer) -> RedisLedger {
+    let ledger = RedisLedger::new(&RedisSettings::new(server.url())).expect("settings of a ledger");
+    server::answers(&ledger).await;
+    ledger
 }

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use dedupe::{Claim, Claimed, EventKey, Expected, Ledger, NewState, Owner, PayloadHash, Settled, State, Swapped, Want};
 use event::{Reason, Rejection};
 
-const WINDOW: Duration = Duration::from_secs(3_600);
-const PAYLOAD: PayloadHash = PayloadHash::from_bits(0x0102_0304_0506_0708);
+pub(crate) const WINDOW: Duration = Duration::from_secs(3_600);
+pub(crate) const PAYLOAD: PayloadHash = PayloadHash::from_bits(0x0102_0304_0506_0708);
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 

@@ -8,7 +8,7 @@ use tokio::process::{Child, Command};
 
 pub(crate) enum RedisServer {
     Named(String),
-    Started { folder: TempDir, process: Option<Child> },
+    Started { folder: TempDir, process: Option<Box<Child>>, arguments: Vec<String> },
 }
 
 impl RedisServer {
@@ -20,22 +20,29 @@ impl RedisServer {
     }
 
     pub(crate) async fn started() -> Self {
+        Self::started_with(&[]).await
+    }
+
+    /// A server of our own, with further settings.
+    pub(crate) async fn started_with(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut server = Self::Started { folder, process: None };
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let mut server = Self::Started { folder, process: None, arguments };
         server.start().await;
         server
     }
 
     pub(crate) async fn start(&mut self) {
-        let Self::Started { folder, process } = self else { return };
+        let Self::Started { folder, process, arguments } = self else { return };
         let child = Command::new("redis-server")
             .args(["--port", "0", "--unixsocket", "redis.sock", "--save", "", "--appendonly", "no", "--dir"])
             .arg(folder.path())
+            .args(arguments)
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .expect("redis-server must be installed, or PIPAS_TEST_REDIS_URL must name a server");
-        *process = Some(child);
+        *process = Some(Box::new(child));
     }
 
     pub(crate) async fn kill(&mut self) {
@@ -79,6 +86,12 @@ impl RedisServer {
             user.zip(system).map_or_else(|| panic!("no times in {info}"), |(user, system)| user + system),
         )
     }
+}
+
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port().to_string()
 }
 
 /// Waits until the server answers.

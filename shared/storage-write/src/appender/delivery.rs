@@ -11,7 +11,7 @@ use crate::{
     connection::{AppendRequest, Appended, Connection},
     descriptor::SharedDescriptor,
     encode::LiveEncoder,
-    error::{AppendError, RowError},
+    error::{AppendError, Fault, RowError},
 };
 
 /// Waits between attempts: this, doubled each time.
@@ -39,6 +39,8 @@ enum Next {
     Done,
     /// Send the rest at once.
     Resend,
+    /// The request as a whole was refused for what it holds: send each half by itself.
+    Halve(AppendError),
     /// Send the rest after a pause.
     Retry(AppendError),
     /// Nothing more can be done for these rows now.
@@ -47,8 +49,23 @@ enum Next {
 
 impl Delivery {
     pub(super) async fn deliver(&self, batch: Batch) {
-        let Batch { mut rows, descriptor: Some(descriptor) } = batch else { return };
+        let Batch { rows, descriptor: Some(descriptor) } = batch else { return };
         let deadline = Instant::now() + self.retry_for;
+        let mut parts = vec![rows];
+        while let Some(rows) = parts.pop() {
+            if let Some((first, second)) = self.deliver_part(rows, &descriptor, deadline).await {
+                parts.extend([second, first]);
+            }
+        }
+    }
+
+    /// Delivers rows in one request, tried again as long as it takes; the answer is its halves, where they must go apart.
+    async fn deliver_part(
+        &self,
+        mut rows: Vec<QueuedRow>,
+        descriptor: &SharedDescriptor,
+        deadline: Instant,
+    ) -> Option<(Vec<QueuedRow>, Vec<QueuedRow>)> {
         let mut backoff = FIRST_BACKOFF;
         while !rows.is_empty() {
             let request = AppendRequest {
@@ -58,21 +75,32 @@ impl Delivery {
                 descriptor: descriptor.clone(),
             };
             let error = match self.after(self.connection.append(request).await, &mut rows) {
-                Next::Done => return,
+                Next::Done => return None,
                 Next::Resend => continue,
+                Next::Halve(error) if Instant::now() >= deadline => error,
+                Next::Halve(error) => {
+                    tracing::debug!(append.stream = %self.stream, append.rows = rows.len(), error = %error, "an append goes in halves");
+                    let second = rows.split_off(rows.len() / 2);
+                    return Some((rows, second));
+                }
                 Next::Retry(error) => error,
-                Next::GiveUp(error) => return give_up(rows, &error),
+                Next::GiveUp(error) => {
+                    give_up(rows, &error);
+                    return None;
+                }
             };
             if matches!(error, AppendError::ResourceExhausted(_)) {
                 backoff = backoff.max(QUOTA_BACKOFF);
             }
             if Instant::now() + backoff >= deadline {
-                return give_up(rows, &error);
+                give_up(rows, &error);
+                return None;
             }
             tracing::debug!(append.stream = %self.stream, append.rows = rows.len(), error = %error, "an append is tried again");
             tokio::time::sleep(backoff).await;
             backoff = (backoff * 2).min(LONGEST_BACKOFF);
         }
+        None
     }
 
     /// Settles the rows whose fate `result` tells, and says what is left to do. One exhaustive match decides.
@@ -93,6 +121,8 @@ impl Delivery {
             | AppendError::ResourceExhausted(_)
             | AppendError::SchemaMismatchExtraFields(_)
             | AppendError::StreamGone(_) => Next::Retry(error),
+            // Which row is at fault is not said; only a row that was refused by itself is known to be.
+            AppendError::Permanent(fault) if fault.is_of_the_request() => refused(rows, fault),
             // Offsets are not for default streams, and a refused request is refused again.
             AppendError::AlreadyExists(_) | AppendError::OutOfRange(_) | AppendError::Permanent(_) => {
                 Next::GiveUp(error)
@@ -129,6 +159,16 @@ fn split_off(rows: &mut Vec<QueuedRow>, bad: &[RowError]) -> Next {
         // Row errors that name no row of the request: nothing tells the good from the bad.
         Next::GiveUp(AppendError::RowErrors(bad.to_vec()))
     }
+}
+
+/// A lone row is rejected; of several none is known to be bad.
+fn refused(rows: &mut Vec<QueuedRow>, fault: Fault) -> Next {
+    if rows.len() > 1 {
+        return Next::Halve(AppendError::Permanent(fault));
+    }
+    let rejection = Rejection::new(Reason::RowRejected, fault.message);
+    rows.drain(..).for_each(|row| row.settle(Err(RowFailure::Rejected(rejection.clone()))));
+    Next::Done
 }
 
 fn give_up(rows: Vec<QueuedRow>, error: &AppendError) {

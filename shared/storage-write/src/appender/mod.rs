@@ -72,7 +72,8 @@ pub enum RowFailure {
 /// Group commit on a table's default stream: at least once, and each caller learns the fate of its own row.
 ///
 /// A row goes out at once when nothing is in flight; else rows gather until they fill an append or the one in flight is
-/// answered. Rows that the service refuses leave their append, and the rest is sent again. A schema that grew, as an answer tells
+/// answered. Rows that the service refuses leave their append, and the rest is sent again; where it refuses the request and names
+/// no row, the halves go by themselves, and a row is rejected when it was refused alone. A schema that grew, as an answer tells
 /// it, goes into the [`LiveEncoder`], so that the next rows are encoded with it.
 #[derive(Debug)]
 pub struct Appender {

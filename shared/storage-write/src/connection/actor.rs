@@ -90,6 +90,12 @@ impl Actor {
             Some(Response::Error(error)) => Err(AppendError::in_answer(&error, &[])),
             None => Err(AppendError::unknown("an answer that says neither result nor error")),
         };
+        // Rows are judged by their schema: it was accepted, whatever became of them.
+        if matches!(result, Ok(_) | Err(AppendError::RowErrors(_)))
+            && let Some(open) = &mut self.open
+        {
+            open.accepted(&sent.pending.request.stream);
+        }
         self.settle(sent, result);
     }
 

@@ -52,36 +52,50 @@ impl Broken {
 pub(super) struct Open {
     requests: mpsc::UnboundedSender<AppendRowsRequest>,
     responses: BoxStream<'static, Result<AppendRowsResponse, Broken>>,
-    /// The descriptor that was last sent for each stream.
-    descriptors: HashMap<WriteStreamName, SharedDescriptor>,
+    known: HashMap<WriteStreamName, Known>,
     last: Option<WriteStreamName>,
     _counted: OpenConnection,
+}
+
+/// What was said of a stream on this call.
+struct Known {
+    descriptor: SharedDescriptor,
+    /// The service has worked with the descriptor. A request that it refused may have left none behind.
+    is_accepted: bool,
 }
 
 impl Open {
     pub(super) fn new(client: &Client, stream: &WriteStreamName) -> Self {
         let (requests, receiver) = mpsc::unbounded_channel();
         let responses = responses(client.clone(), stream.clone(), receiver).boxed();
-        Self { requests, responses, descriptors: HashMap::new(), last: None, _counted: client.metrics.connection() }
+        Self { requests, responses, known: HashMap::new(), last: None, _counted: client.metrics.connection() }
     }
 
     /// Whether `request` can go over this call. Default streams share one, and a stream keeps its descriptor while it lasts.
     pub(super) fn takes(&self, request: &AppendRequest) -> bool {
         let shares =
             |last: &WriteStreamName| *last == request.stream || last.is_default() && request.stream.is_default();
-        let keeps = self.descriptors.get(&request.stream).is_none_or(|known| *known == request.descriptor);
+        let keeps = self.known.get(&request.stream).is_none_or(|known| known.descriptor == request.descriptor);
         self.last.as_ref().is_none_or(shares) && keeps
     }
 
     /// Sends `request`. Where the call has ended already, its end comes out of [`Self::next`].
+    ///
+    /// The schema goes with it where the service asks for it (first request, another table; the schema of a stream never
+    /// changes on a call), and until the service has accepted it.
     pub(super) fn send(&mut self, request: &AppendRequest) {
-        let is_first_of_stream = self.descriptors.insert(request.stream.clone(), request.descriptor.clone()).is_none();
-        let is_multiplexed = self.descriptors.len() > 1;
-        // "The destination changed in request_4, so the write_stream field must be populated in all subsequent requests."
-        let names_stream = is_first_of_stream || is_multiplexed;
+        let is_first_of_stream = !self.known.contains_key(&request.stream);
+        let known = self
+            .known
+            .entry(request.stream.clone())
+            .or_insert_with(|| Known { descriptor: request.descriptor.clone(), is_accepted: false });
         let changes_table = self.last.as_ref() != Some(&request.stream);
+        let introduces = changes_table || !known.is_accepted;
+        let is_multiplexed = self.known.len() > 1;
+        // "The destination changed in request_4, so the write_stream field must be populated in all subsequent requests."
+        let names_stream = introduces || is_multiplexed;
         self.last = Some(request.stream.clone());
-        let schema = changes_table.then(|| ProtoSchema { proto_descriptor: request.descriptor.bytes().clone() });
+        let schema = introduces.then(|| ProtoSchema { proto_descriptor: request.descriptor.bytes().clone() });
         let interpretation = if request.descriptor.has_defaults() {
             MissingValueInterpretation::DefaultValue
         } else if is_multiplexed {
@@ -100,6 +114,13 @@ impl Open {
             default_missing_value_interpretation: interpretation.into(),
         };
         let _ = self.requests.send(message);
+    }
+
+    /// The service has worked with the schema of `stream`: later requests need not repeat it.
+    pub(super) fn accepted(&mut self, stream: &WriteStreamName) {
+        if let Some(known) = self.known.get_mut(stream) {
+            known.is_accepted = true;
+        }
     }
 
     /// The next answer, or how the call ended.

@@ -43,7 +43,8 @@ pub const MAX_ROW_BYTES: usize = 10_000_000 - 64 * 1024;
 /// Lenient where BigQuery's own JSON ingestion is: numbers, booleans and decimals inside strings, numbers for STRING, every
 /// documented form of a TIMESTAMP, padded and unpadded base64 of both alphabets, column names in any case. Times finer than a
 /// microsecond are cut off. Strict in the rest: a value that does not fit is a [`Rejection`] with its JSON pointer, the
-/// type that was expected and what was found; so is a column that is given twice, in whatever case.
+/// type that was expected and what was found; so is a column that is given twice, in whatever case, and an unknown field
+/// given twice where such fields are kept.
 #[derive(Debug)]
 pub struct RowEncoder {
     plan: Plan,

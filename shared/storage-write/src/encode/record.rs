@@ -1,6 +1,6 @@
 //! A JSON object as the fields of a table's row or of a STRUCT.
 
-use std::fmt;
+use std::{borrow::Cow, collections::HashSet, fmt};
 
 use catalog::UnknownFields;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
@@ -32,8 +32,9 @@ impl<'a> Visitor<'a> for Record<'_, 'a> {
     fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
         let Self { row, plan } = self;
         let mut seen = Seen::new(plan.columns.len());
+        let mut unknown = HashSet::new();
         let mut guess = 0;
-        while let Some(found) = map.next_key_seed(Key { row, plan, guess })? {
+        while let Some(found) = map.next_key_seed(Key { row, plan, guess, unknown: &mut unknown })? {
             let Some(index) = found else {
                 unknown_value(row, &mut map)?;
                 continue;
@@ -41,7 +42,7 @@ impl<'a> Visitor<'a> for Record<'_, 'a> {
             guess = index + 1;
             let column = &plan.columns[index];
             if seen.put(index) {
-                return Err(row.mismatch("one value", format_args!("the column `{}` given twice", column.name)));
+                return Err(row.given_twice(column));
             }
             let is_null = !map.next_value_seed(Value { row, column })?;
             if is_null && column.is_required {
@@ -74,6 +75,19 @@ struct Key<'r, 'a> {
     row: &'r mut Row<'a>,
     plan: &'a Plan,
     guess: usize,
+    /// The fields of this object that the schema does not know.
+    unknown: &'r mut HashSet<Cow<'a, str>>,
+}
+
+impl<'a> Key<'_, 'a> {
+    fn unknown<E: de::Error>(&mut self, key: Cow<'a, str>) -> Result<(), E> {
+        self.row.unknown_field(&key)?;
+        // What is not kept can be given as often as one likes.
+        if self.row.unknown == UnknownFields::Capture && !self.unknown.insert(key.clone()) {
+            return Err(self.row.unknown_given_twice(&key));
+        }
+        Ok(())
+    }
 }
 
 impl<'a> DeserializeSeed<'a> for Key<'_, 'a> {
@@ -91,21 +105,21 @@ impl<'a> Visitor<'a> for Key<'_, 'a> {
         f.write_str("a field's name")
     }
 
-    fn visit_borrowed_str<E: de::Error>(self, key: &'a str) -> Result<Self::Value, E> {
+    fn visit_borrowed_str<E: de::Error>(mut self, key: &'a str) -> Result<Self::Value, E> {
         let found = self.plan.find(key, self.guess);
         match found {
             Some(_) => self.row.at_field(key),
-            None => self.row.unknown_field(key)?,
+            None => self.unknown(Cow::Borrowed(key))?,
         }
         Ok(found)
     }
 
     /// A name with escapes in it, which does not outlive this call.
-    fn visit_str<E: de::Error>(self, key: &str) -> Result<Self::Value, E> {
+    fn visit_str<E: de::Error>(mut self, key: &str) -> Result<Self::Value, E> {
         let found = self.plan.find(key, self.guess);
         match found {
             Some(index) => self.row.at_field(&self.plan.columns[index].name),
-            None => self.row.unknown_field(key)?,
+            None => self.unknown(Cow::Owned(key.to_owned()))?,
         }
         Ok(found)
     }

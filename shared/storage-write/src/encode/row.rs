@@ -115,6 +115,19 @@ impl<'a> Row<'a> {
         self.fault(Reason::MissingRequired, detail)
     }
 
+    /// The column that is being read had a value already, perhaps in another case. Which of the two counts is not ours to
+    /// say: BigQuery's JSON keeps the first, other readers the last.
+    pub(super) fn given_twice<E: de::Error>(&mut self, column: &Column) -> E {
+        self.fault(Reason::MalformedJson, format!("expected the column `{}` once, found it twice", column.name))
+    }
+
+    /// The same of the field `key` of the STRUCT that is being read, which the schema does not know.
+    pub(super) fn unknown_given_twice<E: de::Error>(&mut self, key: &str) -> E {
+        let pointer = self.pointer(Some(key));
+        let detail = format!("expected the field `{}` once, found it twice", shortened(key));
+        self.reject(Rejection::at(Reason::MalformedJson, pointer, detail))
+    }
+
     fn fault<E: de::Error>(&mut self, reason: Reason, detail: String) -> E {
         let pointer = self.pointer(self.key);
         self.reject(Rejection::at(reason, pointer, detail))

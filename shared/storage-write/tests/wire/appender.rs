@@ -109,6 +109,22 @@ async fn bad_rows_leave_and_the_rest_goes_again() {
 }
 
 #[tokio::test]
+async fn a_refused_request_goes_in_halves_until_one_row_is_refused_alone() {
+    let gate = Arc::new(Semaphore::new(0));
+    let refused = || Step::Error(Code::InvalidArgument, None);
+    // 1 to 4; then 1 and 2, which land; then 3 and 4; then 3 alone, and 4, which lands.
+    let server = Peer::start([Step::Gate(Arc::clone(&gate)), refused(), Step::Ok, refused(), refused(), Step::Ok]);
+    let (appender, _) = appender(&server, |config| config.max_rows = 4);
+    let rest = ["1", "2", "3", "4"];
+    let results = while_one_is_in_flight(&server, &appender, &rest, &gate, |requests| requests == 2).await;
+    let sent = [&["first"][..], &["1", "2", "3", "4"], &["1", "2"], &["3", "4"], &["3"], &["4"]];
+    assert_eq!(server.peer.rows(), sent);
+    let Err(RowFailure::Rejected(rejection)) = &results[3] else { panic!("{results:?}") };
+    assert_eq!(rejection.reason, Reason::RowRejected);
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 4, "{results:?}");
+}
+
+#[tokio::test]
 async fn passing_faults_are_tried_again() {
     let faults = [
         Step::Error(Code::Internal, None),

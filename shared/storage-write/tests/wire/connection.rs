@@ -17,7 +17,7 @@ fn gate() -> (Arc<Semaphore>, Step) {
 }
 
 #[tokio::test]
-async fn appends_are_pipelined_and_name_their_stream_once() {
+async fn appends_are_pipelined_and_name_their_stream_until_the_first_answer() {
     let (gate, step) = gate();
     let server = Peer::start([step]);
     let connection = client(&server.endpoint, |_| {}).connection();
@@ -36,17 +36,18 @@ async fn appends_are_pipelined_and_name_their_stream_once() {
     let (first, second, third, ()) = soon(all).await;
     let appended = Appended { offset: None, updated_schema: None };
     assert_eq!((first, second, third), (Ok(appended.clone()), Ok(appended.clone()), Ok(appended)));
+    soon(connection.append(append_to("t", &["5"]))).await.expect("appended");
     server.peer.with_seen(|seen| {
         let stream = "projects/p/datasets/d/tables/t/streams/_default";
-        assert_eq!(seen[0].request.write_stream, stream);
-        assert_eq!(seen[0].columns(), Some(vec!["a".to_owned()]));
-        assert_eq!(seen[0].request.trace_id, "pipas");
-        for later in &seen[1..] {
-            assert_eq!((later.request.write_stream.as_str(), later.columns()), ("", None));
+        for unanswered in &seen[..3] {
+            assert_eq!(unanswered.request.write_stream, stream);
+            assert_eq!(unanswered.columns(), Some(vec!["a".to_owned()]));
         }
+        assert_eq!(seen[0].request.trace_id, "pipas");
+        assert_eq!((seen[3].request.write_stream.as_str(), seen[3].columns()), ("", None));
     });
-    assert_eq!(server.peer.rows(), [vec!["1"], vec!["2", "3"], vec!["4"]]);
-    assert_eq!(server.peer.calls(), [0, 0, 0]);
+    assert_eq!(server.peer.rows(), [vec!["1"], vec!["2", "3"], vec!["4"], vec!["5"]]);
+    assert_eq!(server.peer.calls(), [0, 0, 0, 0]);
     let routing = "write_stream=projects%2Fp%2Fdatasets%2Fd%2Ftables%2Ft%2Fstreams%2F_default";
     assert_eq!(server.peer.routing(), [routing]);
     soon(connection.close()).await;
@@ -138,6 +139,24 @@ async fn errors_inside_answers_leave_the_stream_open() {
         assert_eq!(error.name(), name, "{code:?} {storage:?}");
     }
     assert_eq!(server.peer.calls(), [0; 10]);
+}
+
+#[tokio::test]
+async fn the_schema_goes_along_until_it_was_accepted() {
+    let refused = [Step::Error(Code::ResourceExhausted, None), Step::Error(Code::InvalidArgument, None)];
+    let server = Peer::start(refused.into_iter().chain([Step::RowErrors(vec![0])]));
+    let connection = client(&server.endpoint, |_| {}).connection();
+    for is_ok in [false, false, false, true, true] {
+        let result = soon(connection.append(append_to("t", &["row"]))).await;
+        assert_eq!(result.is_ok(), is_ok, "{result:?}");
+    }
+    // Bad rows were judged by the schema, so it stands from then on.
+    server.peer.with_seen(|seen| {
+        let introduced: Vec<_> =
+            seen.iter().map(|seen| (seen.columns().is_some(), !seen.request.write_stream.is_empty())).collect();
+        assert_eq!(introduced, [(true, true), (true, true), (true, true), (false, false), (false, false)]);
+    });
+    assert_eq!(server.peer.calls(), [0; 5]);
 }
 
 #[tokio::test]

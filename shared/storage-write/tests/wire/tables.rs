@@ -117,11 +117,11 @@ async fn a_query_is_waited_for_and_read_to_its_end() {
     assert_eq!(answer.rows, [[json!("1")], [json!("2")]]);
     assert_eq!(answer.fields.len(), 1);
     let asked = asked(&script);
-    assert_eq!(
-        asked[0],
-        ("POST /bigquery/v2/projects/p/queries".into(), json!({"query": "SELECT n", "useLegacySql": false}))
-    );
-    let page = "GET /bigquery/v2/projects/p/queries/j%2F1?timeoutMs=10000&location=EU";
+    let options = json!({"useInt64Timestamp": true});
+    let request = json!({"query": "SELECT n", "useLegacySql": false, "formatOptions": options});
+    assert_eq!(asked[0], ("POST /bigquery/v2/projects/p/queries".into(), request));
+    let page =
+        "GET /bigquery/v2/projects/p/queries/j%2F1?timeoutMs=10000&formatOptions.useInt64Timestamp=true&location=EU";
     assert_eq!(asked[1].0, page);
     assert_eq!(asked[2].0, format!("{page}&pageToken=next%3D"));
 }

@@ -1,8 +1,8 @@
 //! Change data: rows that take the place of the row of their primary key, or take it away.
 //!
 //! A table with a primary key keeps, with each row, BigQuery's two pseudo-columns behind the table's own: what the row does,
-//! and its place in the order of its key. Every row that was written is kept as it came, and readers are shown what is left:
-//! so every answered row shows at once, and `maxStaleness`, which lets BigQuery show rows later, is taken and changes nothing.
+//! and its place in the order of its key. Rows are kept as they came, until a merge of segments finds them replaced, and
+//! readers are shown what is left: so every answered row shows at once, and `maxStaleness`, which lets BigQuery show rows later, is taken and changes nothing.
 //! (<https://cloud.google.com/bigquery/docs/change-data-capture>)
 
 use catalog::{Field, FieldType, Mode, TableSchema};
@@ -12,7 +12,7 @@ use datafusion::arrow::{
     error::ArrowError,
     row::{RowConverter, SortField},
 };
-use hashbrown::{HashMap, hash_map::EntryRef};
+use hashbrown::HashMap;
 use serde_json::{Map, Value};
 
 use super::Definition;
@@ -144,6 +144,29 @@ pub(super) fn shown(definition: &Definition, batches: &[RecordBatch]) -> Result<
     Ok(shown)
 }
 
+/// The rows of a batch without the changes that other changes of the batch come before: whatever lies before and behind it,
+/// the same rows show.
+pub(super) fn compacted(definition: &Definition, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    if !has_changes(definition, batch) {
+        return Ok(batch.clone());
+    }
+    let mut kept = vec![true; batch.num_rows()];
+    let mut newest: HashMap<Box<[u8]>, (Sequence, usize)> = HashMap::new();
+    visit(definition, std::slice::from_ref(batch), |key, (_, row), change| {
+        let Some((_, sequence)) = change else { return };
+        let older = match newest.get_mut(key) {
+            None => {
+                newest.insert(key.into(), (sequence, row));
+                return;
+            }
+            Some((known, _)) if sequence < *known => row,
+            Some(known) => std::mem::replace(known, (sequence, row)).1,
+        };
+        kept[older] = false;
+    })?;
+    filter_record_batch(batch, &BooleanArray::from(kept))
+}
+
 /// What is known of one key.
 #[derive(Default)]
 struct Key {
@@ -154,38 +177,47 @@ struct Key {
 
 /// For each batch, which of its rows show.
 fn masks(definition: &Definition, batches: &[RecordBatch]) -> Result<Vec<Vec<bool>>, ArrowError> {
+    let mut masks: Vec<Vec<bool>> = batches.iter().map(|batch| vec![false; batch.num_rows()]).collect();
+    let mut keys: HashMap<Box<[u8]>, Key> = HashMap::new();
+    visit(definition, batches, |key, place, change| {
+        let key = keys.entry_ref(key).or_default();
+        if let Some((kind, sequence)) = change {
+            if key.newest.is_some_and(|newest| sequence < newest) {
+                return;
+            }
+            key.newest = Some(sequence);
+            key.rows.drain(..).for_each(|(batch, row)| masks[batch][row] = false);
+            if kind == DELETE {
+                return;
+            }
+        }
+        key.rows.push(place);
+        masks[place.0][place.1] = true;
+    })?;
+    Ok(masks)
+}
+
+/// Hands over each row in the order in which they came: its key as bytes, its batch and place in it, and its change.
+fn visit(
+    definition: &Definition,
+    batches: &[RecordBatch],
+    mut row: impl FnMut(&[u8], (usize, usize), Option<(&str, Sequence)>),
+) -> Result<(), ArrowError> {
     let columns = &definition.key;
     let fields = columns.iter().map(|column| SortField::new(definition.arrow.field(*column).data_type().clone()));
     let converter = RowConverter::new(fields.collect())?;
-    let mut masks: Vec<Vec<bool>> = batches.iter().map(|batch| vec![false; batch.num_rows()]).collect();
-    let mut keys: HashMap<Box<[u8]>, Key> = HashMap::new();
     for (at, batch) in batches.iter().enumerate() {
         let parts: Vec<_> = columns.iter().map(|column| batch.column(*column).clone()).collect();
-        let names = converter.convert_columns(&parts)?;
+        let keys = converter.convert_columns(&parts)?;
         let (kinds, sequences) = (changes(definition, batch), sequences(definition, batch));
-        for row in 0..batch.num_rows() {
-            let key = match keys.entry_ref(names.row(row).as_ref()) {
-                EntryRef::Occupied(known) => known.into_mut(),
-                EntryRef::Vacant(new) => new.insert(Key::default()),
-            };
-            let kind = kinds.filter(|kinds| kinds.is_valid(row)).map(|kinds| kinds.value(row));
-            if let Some(kind) = kind {
-                let sequence = sequences.filter(|sequences| sequences.is_valid(row));
-                let sequence = sequence.and_then(|sequences| Sequence::parse(sequences.value(row))).unwrap_or_default();
-                if key.newest.is_some_and(|newest| sequence < newest) {
-                    continue;
-                }
-                key.newest = Some(sequence);
-                key.rows.drain(..).for_each(|(batch, row)| masks[batch][row] = false);
-                if kind == DELETE {
-                    continue;
-                }
-            }
-            key.rows.push((at, row));
-            masks[at][row] = true;
+        for index in 0..batch.num_rows() {
+            let kind = kinds.filter(|kinds| kinds.is_valid(index)).map(|kinds| kinds.value(index));
+            let sequence = sequences.filter(|sequences| sequences.is_valid(index));
+            let sequence = sequence.and_then(|sequences| Sequence::parse(sequences.value(index))).unwrap_or_default();
+            row(keys.row(index).as_ref(), (at, index), kind.map(|kind| (kind, sequence)));
         }
     }
-    Ok(masks)
+    Ok(())
 }
 
 /// What each row does.
@@ -284,6 +316,36 @@ mod tests {
         assert_eq!(states(&["id"], &[plain]), ["x", "y", "z"]);
         assert_eq!(states(&["id"], &[plain, &["a 1 new UPSERT 1"]]), ["z", "new"]);
         assert_eq!(states(&["id"], &[plain, &["a 1 - DELETE 1", "a 1 back - -"]]), ["z", "back"]);
+    }
+
+    #[test]
+    fn what_is_compacted_shows_the_same() {
+        let definition = definition(&["id"]);
+        let mut random = 7_u64;
+        let mut below = |bound: u64| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % bound
+        };
+        for round in 0..300 {
+            let rows: Vec<Vec<Cell>> = (0..30)
+                .map(|at| {
+                    let change = ["- -", "UPSERT", "UPSERT", "UPSERT", "DELETE"][below(5) as usize];
+                    let sequence = if change == "- -" { String::new() } else { format!(" {}", below(6)) };
+                    row(&format!("a {} s{at} {change}{sequence}", below(4)))
+                })
+                .collect();
+            let (start, end) = (below(20) as usize, 20 + below(10) as usize);
+            let batch = |rows: &[Vec<Cell>]| columns::batch(&definition.arrow, rows).expect("a batch");
+            let parts = [batch(&rows[..start]), batch(&rows[start..end]), batch(&rows[end..])];
+            let compact = [parts[0].clone(), compacted(&definition, &parts[1]).expect("rows"), parts[2].clone()];
+            let states = |parts: &[RecordBatch]| {
+                let shown = shown(&definition, parts).expect("rows");
+                let states: Vec<StringArray> = shown.iter().map(|batch| batch.column(2).as_string().clone()).collect();
+                states.iter().flatten().map(|state| state.unwrap_or("-").to_owned()).collect::<Vec<_>>()
+            };
+            assert_eq!(states(&parts), states(&compact), "{round}");
+            assert!(compact[1].num_rows() < parts[1].num_rows() || end - start < 12, "{round}");
+        }
     }
 
     #[test]

@@ -66,8 +66,11 @@ impl Rows {
         None
     }
 
-    /// Puts one segment in the place of several.
-    pub(super) fn replace(&mut self, range: Range<usize>, merged: Segment) {
+    /// Puts one segment in the place of several, which had so many rows.
+    pub(super) fn replace(&mut self, range: Range<usize>, merged: Segment, rows: usize) {
+        let gone = (rows - merged.batch.num_rows()) as u64;
+        self.count -= gone;
+        self.rewrites += u64::from(gone > 0);
         self.segments.splice(range, [merged]);
     }
 }
@@ -94,7 +97,7 @@ mod tests {
                 assert!(merge, "push says when there is something to merge");
                 let total = rows.segments[range.clone()].iter().map(|segment| segment.batch.num_rows()).sum();
                 copied += total;
-                rows.replace(range, Segment { batch: batch(total), records: Vec::new() });
+                rows.replace(range, Segment { batch: batch(total), records: Vec::new() }, total);
                 merge = true;
             }
             most = most.max(rows.segments.len());

@@ -206,7 +206,8 @@ impl Table {
                 (range.clone(), rows.segments[range].to_vec())
             };
             let definition = self.definition();
-            let batch = concat_batches(&definition.arrow, segments.iter().map(|segment| &segment.batch))?;
+            let whole = concat_batches(&definition.arrow, segments.iter().map(|segment| &segment.batch))?;
+            let batch = change::compacted(&definition, &whole)?;
             let mut records: Vec<u64> = segments.into_iter().flat_map(|segment| segment.records).collect();
             if records.len() >= RECORDS_TO_REWRITE {
                 let mut commit = self.disk.batch();
@@ -219,7 +220,7 @@ impl Table {
                 records.truncate(1);
             }
             // Only the maintainer touches what was there; appends in the meantime are behind the range.
-            self.rows.lock().replace(range, Segment { batch, records });
+            self.rows.lock().replace(range, Segment { batch, records }, whole.num_rows());
         }
     }
 

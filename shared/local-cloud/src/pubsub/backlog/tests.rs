@@ -1,6 +1,7 @@
 use googleapis::google::pubsub::v1::PubsubMessage;
 
 use super::*;
+use crate::pubsub::retry::Retry;
 
 const S: Micros = 1_000_000;
 const A: Holder = 1;

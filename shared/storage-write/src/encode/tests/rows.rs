@@ -84,9 +84,17 @@ fn pointers_follow_the_events_own_spelling() {
 fn names_are_matched_without_regard_to_case_and_with_escapes() {
     let encoder = encoder(NESTED, Capture);
     assert_eq!(encode(&encoder, r#"{"ID":"1","\u0074ags":["a"]}"#), Ok(json!({"id": "1", "tags": ["a"]})));
-    for twice in [r#"{"id":"1","id":"1"}"#, r#"{"id":"1","Id":"2"}"#, r#"{"id":"1","tags":[],"tags":null}"#] {
-        let (reason, _, detail) = reject(&encoder, twice);
-        assert!(reason == TypeMismatch && detail.contains("given twice"), "{detail}");
+    for (twice, at) in [
+        (r#"{"id":"1","id":"1"}"#, "/id"),
+        (r#"{"id":"1","Id":"2"}"#, "/Id"),
+        (r#"{"id":"1","tags":[],"tags":null}"#, "/tags"),
+        (r#"{"id":"1","meta":{"source":"a","x":{},"source":"b"}}"#, "/meta/source"),
+        (r#"{"id":"1","new":1,"new":1}"#, "/new"),
+        (r#"{"id":"1","meta":{"source":"a","\u006ee\u0077":1,"new":2}}"#, "/meta/new"),
+    ] {
+        let (reason, pointer, detail) = reject(&encoder, twice);
+        assert_eq!((reason, pointer.as_str()), (MalformedJson, at), "{twice}");
+        assert!(detail.ends_with("once, found it twice"), "{detail}");
     }
 }
 
