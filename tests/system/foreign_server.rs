@@ -52,7 +52,6 @@ impl Foreign {
             partition: None,
             cluster: Vec::new(),
             event_id: None,
-            delivery: catalog::Delivery::default(),
             unknown_fields: UnknownFields::Ignore,
             delivery: Delivery::ExactlyOnce,
         };

@@ -71,7 +71,6 @@ impl Stand {
             event_id: None,
             delivery: Delivery::default(),
             unknown_fields: UnknownFields::Reject,
-            delivery: Delivery::AtLeastOnce,
         };
         tables.create_dataset(dataset).await.context("the dataset")?;
         tables.create_own_table(&declared).await.context("the table")?;
