@@ -15,7 +15,7 @@ async fn whatever_dies_every_event_ends_once() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_fence_rows_are_missing_or_doubled() -> anyhow::Result<()> {
     let chaos = Chaos { events: 2_000, failover: false, unfenced: true };
-    let outcome = chaos.run(1).await?;
-    assert!(!outcome.report.is_closed(), "nothing went wrong: {outcome}");
+    let outcomes = seeds(chaos, &[1, 2, 3], 3, |outcome| println!("{outcome}")).await?;
+    assert!(outcomes.iter().any(|outcome| !outcome.report.is_closed()), "nothing went wrong");
     Ok(())
 }

@@ -83,7 +83,9 @@ impl Chaos {
         while !sender.is_finished() {
             sleep(Duration::from_millis(random.random_range(100..600))).await;
             fleet.resume(false)?;
-            let step = Step::draw(&mut random, self.failover);
+            let drawn = Step::draw(&mut random, self.failover);
+            // What the fence decides must come up in every run that does without it.
+            let step = if self.unfenced { Step::Outage { for_: Duration::from_secs(3) } } else { drawn };
             counts.add(&step);
             fleet.take(step, &mut random).await.with_context(|| format!("{step:?}"))?;
         }

@@ -25,12 +25,12 @@ pub(super) enum Step {
 impl Step {
     pub(super) fn draw(random: &mut StdRng, failover: bool) -> Self {
         let mut span = |from: u64, to: u64| Duration::from_millis(random.random_range(from..to));
-        let (short, pause, outage, lost) = (span(0, 1500), span(1000, 5000), span(1000, 2500), span(20, 400));
+        let (short, pause, outage, lost) = (span(0, 1500), span(1000, 5000), span(1500, 3500), span(20, 400));
         match random.random_range(0..100) {
-            0..30 => Self::Kill { absent: short },
-            30..60 => Self::Pause { for_: pause, is_cut_off: random.random_bool(0.7) },
-            60..72 => Self::Terminate,
-            72..85 => Self::Outage { for_: outage },
+            0..26 => Self::Kill { absent: short },
+            26..52 => Self::Pause { for_: pause, is_cut_off: random.random_bool(0.7) },
+            52..62 => Self::Terminate,
+            62..85 => Self::Outage { for_: outage },
             85..93 if failover => Self::FailOver { lost },
             _ => Self::RestartRedis,
         }

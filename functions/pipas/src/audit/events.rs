@@ -205,7 +205,7 @@ mod tests {
 
     const DECLARED: &str = "
 streams:
-  s:
+  tried:
     description: test
     event_id: /id
     tables:
@@ -215,9 +215,10 @@ streams:
     fn stream(declared: &str) -> catalog::Stream {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("pipas.yaml"), declared).expect("written");
-        std::fs::write(folder.path().join("t.json"), r#"[{"name":"id","type":"STRING"}]"#).expect("written");
+        std::fs::write(folder.path().join("t.json"), r#"[{"name":"id","type":"STRING","mode":"REQUIRED"}]"#)
+            .expect("written");
         let mut catalog = catalog::Catalog::load(&folder.path().join("pipas.yaml")).expect("a catalog");
-        catalog.streams.remove("s").expect("the stream")
+        catalog.streams.remove("tried").expect("the stream")
     }
 
     fn message(id: u32, data: &str) -> event::Message {
@@ -252,7 +253,7 @@ streams:
     }
 
     fn close(events: &Events) -> Report {
-        events.close("s", &Interval::default())
+        events.close("tried", &Interval::default())
     }
 
     #[test]
