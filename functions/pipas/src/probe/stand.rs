@@ -70,6 +70,7 @@ impl Stand {
             cluster: Vec::new(),
             event_id: None,
             unknown_fields: UnknownFields::Reject,
+            delivery: Delivery::AtLeastOnce,
         };
         tables.create_dataset(dataset).await.context("the dataset")?;
         tables.create_own_table(&declared).await.context("the table")?;
