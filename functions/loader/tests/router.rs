@@ -123,8 +123,27 @@ async fn over_the_bound_pub_sub_is_asked_to_slow_down() {
 }
 
 #[tokio::test]
-async fn a_table_that_cannot_be_reached_has_the_delivery_come_again() {
+async fn a_registry_that_cannot_be_reached_has_the_delivery_come_again() {
     let app = app(&config()).await;
+    let response = send(&app, post("/", PUSH)).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(problem(response).await["type"], "urn:pipas:problem:recovering");
+    assert_eq!(count(&app, metrics::DELIVERIES, &["retried", "courier-chat"]), 1);
+}
+
+#[tokio::test]
+async fn a_registry_that_nobody_names_is_missed_at_the_start() {
+    let config = Config { registry: None, ..config() };
+    let refused = Loader::connect(&config).await.err().expect("no loader");
+    assert!(refused.to_string().contains("PIPAS_REGISTRY_BUCKET is not set"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_table_that_cannot_be_reached_has_the_delivery_come_again() {
+    service::install_tls_provider();
+    let mut catalog = Catalog::load(&config().catalog).expect("the shipped catalog");
+    catalog.registry = catalog::Registry::None;
+    let app = loader::router(Loader::with_catalog(&config(), catalog).await.expect("a loader"));
     let by_path = PUSH.replace("courier-chat-loader", "whatever").leak();
     for (path, body) in [("/", PUSH), ("/push/courier-chat", &*by_path)] {
         let response = send(&app, post(path, body)).await;

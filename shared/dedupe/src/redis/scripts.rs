@@ -21,7 +21,11 @@ impl Scripts {
             release: Script::new(concat!(include_str!("keys.lua"), include_str!("release.lua"))),
             swap: Script::new(concat!(include_str!("guard.lua"), include_str!("keys.lua"), include_str!("swap.lua"))),
             read: Script::new(concat!(include_str!("keys.lua"), include_str!("read.lua"))),
-            restore: Script::new(concat!(include_str!("keys.lua"), include_str!("restore.lua"))),
+            restore: Script::new(concat!(
+                include_str!("guard.lua"),
+                include_str!("keys.lua"),
+                include_str!("restore.lua")
+            )),
             survey: Script::new(concat!(include_str!("guard.lua"), include_str!("survey.lua"))),
             adopt: Script::new(concat!(include_str!("guard.lua"), include_str!("adopt.lua"))),
             beat: Script::new(concat!(include_str!("guard.lua"), include_str!("beat.lua"))),
