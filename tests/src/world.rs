@@ -215,20 +215,9 @@ impl World {
     }
 
     fn function(&self, name: &str, more: &[(&'static str, String)]) -> anyhow::Result<Process> {
-        let endpoints = &self.endpoints;
-        let mut env = vec![
-            ("PIPAS_CATALOG", self.catalog.display().to_string()),
-            ("GOOGLE_CLOUD_PROJECT", endpoints.project.clone()),
-            ("PIPAS_PUBSUB_ENDPOINT", endpoints.pubsub.clone()),
-            ("PIPAS_BIGQUERY_ENDPOINT", endpoints.bigquery.clone()),
-            ("PIPAS_BIGQUERY_STORAGE_ENDPOINT", endpoints.bigquery_storage.clone()),
-            ("PIPAS_STORAGE_ENDPOINT", endpoints.storage.clone()),
-            ("PIPAS_ARCHIVE_BUCKET", endpoints.archive_bucket.clone()),
-            ("PIPAS_REGISTRY_BUCKET", endpoints.registry_bucket.clone()),
-            ("PIPAS_REDIS_URL", Self::redis_url()?),
-            ("PIPAS_PUSH_AUTH", "none".to_owned()),
-            ("PIPAS_COMPACTOR_IDLE_MS", "500".to_owned()),
-        ];
+        let mut env = self.endpoints.environment(&self.catalog);
+        env.push(("PIPAS_REDIS_URL", Self::redis_url()?));
+        env.push(("PIPAS_COMPACTOR_IDLE_MS", "500".to_owned()));
         env.extend(more.iter().cloned());
         Process::function(name, &env)
     }

@@ -50,6 +50,21 @@ impl Endpoints {
         serde_json::from_str(&text).with_context(|| format!("{} is not what `pipas up` writes", file.display()))
     }
 
+    /// What every function is told, as a deployment would tell it; here nobody signs pushes.
+    pub fn environment(&self, catalog: &Path) -> Vec<(&'static str, String)> {
+        vec![
+            ("PIPAS_CATALOG", catalog.display().to_string()),
+            ("GOOGLE_CLOUD_PROJECT", self.project.clone()),
+            ("PIPAS_PUBSUB_ENDPOINT", self.pubsub.clone()),
+            ("PIPAS_BIGQUERY_ENDPOINT", self.bigquery.clone()),
+            ("PIPAS_BIGQUERY_STORAGE_ENDPOINT", self.bigquery_storage.clone()),
+            ("PIPAS_STORAGE_ENDPOINT", self.storage.clone()),
+            ("PIPAS_ARCHIVE_BUCKET", self.archive_bucket.clone()),
+            ("PIPAS_REGISTRY_BUCKET", self.registry_bucket.clone()),
+            ("PIPAS_PUSH_AUTH", "none".to_owned()),
+        ]
+    }
+
     /// Writes the file whole or not at all.
     pub(crate) fn write(&self, data_dir: &Path) -> anyhow::Result<PathBuf> {
         let (file, fresh) = (data_dir.join(Self::FILE), data_dir.join("endpoints.json.new"));

@@ -292,22 +292,11 @@ impl Function {
     }
 }
 
-/// The environment of the functions, as a deployment would set it.
+/// The environment of the functions.
 fn environment(args: &UpArgs, endpoints: &Endpoints, data: &DataDir) -> Env {
-    let catalog = args.catalog.display().to_string();
-    let mut pairs = vec![
-        ("PIPAS_CATALOG", catalog),
-        ("GOOGLE_CLOUD_PROJECT", endpoints.project.clone()),
-        ("PIPAS_PUBSUB_ENDPOINT", endpoints.pubsub.clone()),
-        ("PIPAS_BIGQUERY_ENDPOINT", endpoints.bigquery.clone()),
-        ("PIPAS_BIGQUERY_STORAGE_ENDPOINT", endpoints.bigquery_storage.clone()),
-        ("PIPAS_STORAGE_ENDPOINT", endpoints.storage.clone()),
-        ("PIPAS_ARCHIVE_BUCKET", endpoints.archive_bucket.clone()),
-        ("PIPAS_REGISTRY_BUCKET", endpoints.registry_bucket.clone()),
-        ("PIPAS_PUSH_AUTH", "none".to_owned()),
-        // The data directory is this process's alone, so another owner of a claim is one that died.
-        ("PIPAS_SUSPECT_AFTER", "10s".to_owned()),
-    ];
+    let mut pairs = endpoints.environment(&args.catalog);
+    // The data directory is this process's alone, so another owner of a claim is one that died.
+    pairs.push(("PIPAS_SUSPECT_AFTER", "10s".to_owned()));
     match &args.redis {
         Some(redis) => pairs.push(("PIPAS_REDIS_URL", redis.clone())),
         None => pairs.push(("PIPAS_LEDGER_JOURNAL", data.path.join("ledger").display().to_string())),

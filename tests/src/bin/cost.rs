@@ -123,16 +123,9 @@ impl Bench {
             pid: std::process::id(),
         };
         pipas::provision(&Catalog::load(&file)?, &endpoints).await?;
-        let env = Env::from_pairs([
-            ("PIPAS_CATALOG", file.display().to_string()),
-            ("GOOGLE_CLOUD_PROJECT", endpoints.project),
-            ("PIPAS_BIGQUERY_ENDPOINT", endpoints.bigquery),
-            ("PIPAS_BIGQUERY_STORAGE_ENDPOINT", endpoints.bigquery_storage),
-            ("PIPAS_STORAGE_ENDPOINT", endpoints.storage),
-            ("PIPAS_REGISTRY_BUCKET", endpoints.registry_bucket),
-            ("PIPAS_REDIS_URL", redis.url()),
-            ("PIPAS_PUSH_AUTH", "none".to_owned()),
-        ]);
+        let mut env = endpoints.environment(&file);
+        env.push(("PIPAS_REDIS_URL", redis.url()));
+        let env = Env::from_pairs(env);
         let app = loader::router(loader::Loader::connect(&loader::Config::from_env(&env)?).await?);
         let stop = CancellationToken::new();
         let served = tokio::spawn(service::serve("loader", listener, app, stop.clone()));
@@ -166,8 +159,7 @@ impl Bench {
                 anyhow::Ok(sent.elapsed().as_secs_f64() * 1_000.0)
             }
         });
-        let mut waits: Vec<f64> =
-            futures::future::join_all(sends).await.into_iter().collect::<anyhow::Result<_>>()?;
+        let mut waits: Vec<f64> = futures::future::join_all(sends).await.into_iter().collect::<anyhow::Result<_>>()?;
         Ok(median(&mut waits))
     }
 
@@ -188,7 +180,8 @@ impl Bench {
 /// A push of an event that never was before.
 fn push(stream: &str) -> String {
     let id: u64 = rand::random();
-    let event = json!({ "id": id >> 12, "name": format!("event {id}"), "sent_at": "2024-02-01T10:04:46Z", "price": "12.34" });
+    let event =
+        json!({ "id": id >> 12, "name": format!("event {id}"), "sent_at": "2024-02-01T10:04:46Z", "price": "12.34" });
     let message = json!({ "data": STANDARD.encode(event.to_string()), "messageId": id.to_string(),
         "publishTime": "2024-02-01T10:04:47Z", "attributes": { "ce-id": format!("{id:x}"), "ce-specversion": "1.0" } });
     json!({ "message": message, "subscription": format!("projects/p/subscriptions/{stream}-loader") }).to_string()

@@ -215,22 +215,14 @@ fn address(loader: &Process) -> anyhow::Result<SocketAddr> {
 }
 
 fn start(function: &str, endpoints: &Endpoints, redis: &Redis) -> anyhow::Result<Process> {
-    let env = [
-        ("PIPAS_CATALOG", World::catalog_file().display().to_string()),
-        ("GOOGLE_CLOUD_PROJECT", endpoints.project.clone()),
-        ("PIPAS_PUBSUB_ENDPOINT", endpoints.pubsub.clone()),
-        ("PIPAS_BIGQUERY_ENDPOINT", endpoints.bigquery.clone()),
-        ("PIPAS_BIGQUERY_STORAGE_ENDPOINT", endpoints.bigquery_storage.clone()),
-        ("PIPAS_STORAGE_ENDPOINT", endpoints.storage.clone()),
-        ("PIPAS_ARCHIVE_BUCKET", endpoints.archive_bucket.clone()),
-        ("PIPAS_REGISTRY_BUCKET", endpoints.registry_bucket.clone()),
+    let mut env = endpoints.environment(&World::catalog_file());
+    env.extend([
         ("PIPAS_REDIS_URL", redis.url()),
-        ("PIPAS_PUSH_AUTH", "none".to_owned()),
         ("PIPAS_COMPACTOR_IDLE_MS", "500".to_owned()),
         // A claim is old after 2 s, so that the paused and the slow are taken for dead.
         ("PIPAS_SUSPECT_AFTER", "2s".to_owned()),
         // Faults are meant; only what is wrong is told, and where a function listens.
         ("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "error,service::serve=info".to_owned())),
-    ];
+    ]);
     tokio::task::block_in_place(|| Process::function(function, &env))
 }

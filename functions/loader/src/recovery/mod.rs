@@ -122,12 +122,16 @@ impl Recovery {
                 },
             };
             let cut = survey.beat.map(|beat| Timestamp::now() - (survey.now.since(beat) + MARGIN));
-            tracing::warn!(
-                ledger.generation = generation.number,
-                ledger.identity = survey.identity,
-                ledger.cut = cut.map(tracing::field::display),
-                "the ledger lost claims; it is being made whole"
-            );
+            if generation.number == 1 {
+                tracing::info!(ledger.identity = survey.identity, "the ledger is taken into use");
+            } else {
+                tracing::warn!(
+                    ledger.generation = generation.number,
+                    ledger.identity = survey.identity,
+                    ledger.cut = cut.map(tracing::field::display),
+                    "the ledger may have lost claims; it is being made whole"
+                );
+            }
             if self.repair(&generation, cut).await? {
                 return Ok(generation.number);
             }
@@ -144,7 +148,7 @@ impl Recovery {
         if is_ours {
             self.services.metrics.recoveries.with_label_values(&["done"]).inc();
             self.services.metrics.restored.inc_by(restored);
-            tracing::warn!(ledger.generation = generation.number, ledger.restored = restored, "the ledger is whole");
+            tracing::info!(ledger.generation = generation.number, ledger.restored = restored, "the ledger is whole");
         }
         Ok(is_ours)
     }
