@@ -72,7 +72,7 @@ impl Chaos {
         let mut random = StdRng::seed_from_u64(seed);
         let loader = if self.unfenced { "unfenced-loader" } else { "loader" };
         let mut fleet = Fleet::start(loader).await?;
-        let batches = input::batches(&mut random, seed, self.events);
+        let batches = input::batches(&mut random, seed, self.events, !self.failover);
         plan::inject(&mut random, &fleet.faults);
 
         let receiver = fleet.endpoints.receiver.clone();
