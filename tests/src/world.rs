@@ -46,21 +46,9 @@ impl World {
         let options = local_cloud::Options { data_dir, faults: faults.clone(), ..Default::default() };
         let project = options.project.clone();
         let cloud = LocalCloud::start(options).await?;
-        let local = cloud.endpoints();
+        let known = Endpoints::of_cloud(&project, cloud.endpoints());
         let mut world = Self {
-            endpoints: Endpoints {
-                project,
-                archive_bucket: "pipas-archive".into(),
-                registry_bucket: "pipas-registry".into(),
-                receiver: String::new(),
-                loader: String::new(),
-                compactor: String::new(),
-                pubsub: pubsub.unwrap_or_else(|| local.pubsub.clone()),
-                bigquery: local.bigquery.clone(),
-                bigquery_storage: local.bigquery_storage.clone(),
-                storage: local.storage.clone(),
-                pid: std::process::id(),
-            },
+            endpoints: Endpoints { pubsub: pubsub.unwrap_or(known.pubsub), ..known },
             faults,
             cloud: Some(cloud),
             receiver: None,

@@ -5,11 +5,13 @@ use std::{collections::HashMap, sync::Arc};
 use catalog::{TableName, dead_letters_table};
 use event::Timestamp;
 use exactly_once::Input;
+use registry::Registry;
 use serde_json::Value;
 use storage_write::{CallError, TablesError, WriteStreamName};
 
 use crate::{
     loader::{Services, chain},
+    recovery::RecoveryError,
     writer::Done,
 };
 
@@ -64,7 +66,7 @@ async fn recorded(services: &Services, table: &TableName, stream: &str, own: boo
 }
 
 /// Finalizes the stream, and says how many rows it has for good.
-pub(crate) async fn finalize(services: &Services, table: &TableName, stream: &str) -> Result<i64, FenceError> {
+async fn finalize(services: &Services, table: &TableName, stream: &str) -> Result<i64, FenceError> {
     let name = WriteStreamName::of(&services.project, table, stream);
     match services.storage.finalize(&name).await {
         // Expired: it takes no rows any more, and the table says how many it had.
@@ -76,6 +78,18 @@ pub(crate) async fn finalize(services: &Services, table: &TableName, stream: &st
         },
         finalized => Ok(finalized?),
     }
+}
+
+/// Finalizes a stream that is entered in `registry`, and writes its rows down there.
+pub(crate) async fn end(
+    services: &Services,
+    registry: &Registry,
+    table: &TableName,
+    stream: &str,
+) -> Result<i64, RecoveryError> {
+    let rows = finalize(services, table, stream).await?;
+    registry.fenced(table, stream, rows).await?;
+    Ok(rows)
 }
 
 /// What a table shows of a write stream.

@@ -130,8 +130,7 @@ impl Janitor {
             let seen = shown.as_ref().and_then(|shown| shown.get(&entry.stream));
             match &entry.fence {
                 None if seen.and_then(|seen| seen.last).unwrap_or(entry.entered_at) < idle_since => {
-                    let rows = fence::finalize(&self.services, table, &entry.stream).await?;
-                    self.registry.fenced(table, &entry.stream, rows).await?;
+                    fence::end(&self.services, &self.registry, table, &entry.stream).await?;
                     report.fenced += 1;
                 }
                 None => report.open += 1,
@@ -157,15 +156,15 @@ impl Janitor {
     /// Decides claims that nobody asks about any more, by the fence of their stream.
     async fn resolve(&self, tables: &HashMap<String, TableName>, report: &mut Report) -> Result<(), RecoveryError> {
         let (ledger, mut rows_of) = (&self.services.ledger, HashMap::new());
-        let generation = self.services.generations.whole(Duration::ZERO).await.unwrap_or_default();
+        // While the ledger is being made whole, what stands there may be stale: another run will see.
+        let Ok(generation) = self.services.generations.whole(Duration::ZERO).await else { return Ok(()) };
         for (key, claim) in ledger.undecided(self.idle).await? {
             let stream = &*claim.write_stream;
             let Some(table) = tables.get(stream) else { continue };
             let rows = match rows_of.get(stream) {
                 Some(rows) => *rows,
                 None => {
-                    let rows = fence::finalize(&self.services, table, stream).await?;
-                    self.registry.fenced(table, stream, rows).await?;
+                    let rows = fence::end(&self.services, &self.registry, table, stream).await?;
                     rows_of.insert(stream.to_owned(), rows);
                     rows
                 }

@@ -36,6 +36,23 @@ impl Endpoints {
     /// The file in the data directory.
     pub const FILE: &'static str = "endpoints.json";
 
+    /// Those of a local cloud in this process, which plays `project`; the functions' own are not known yet.
+    pub fn of_cloud(project: &str, local: &local_cloud::Endpoints) -> Self {
+        Self {
+            project: project.to_owned(),
+            archive_bucket: "pipas-archive".to_owned(),
+            registry_bucket: "pipas-registry".to_owned(),
+            receiver: String::new(),
+            loader: String::new(),
+            compactor: String::new(),
+            pubsub: local.pubsub.clone(),
+            bigquery: local.bigquery.clone(),
+            bigquery_storage: local.bigquery_storage.clone(),
+            storage: local.storage.clone(),
+            pid: std::process::id(),
+        }
+    }
+
     /// The endpoints of the instance that keeps its data in `data_dir`.
     pub fn find(data_dir: &Path) -> anyhow::Result<Self> {
         let file = data_dir.join(Self::FILE);

@@ -30,8 +30,6 @@ use crate::{
 };
 
 const PROJECT: &str = "pipas-local";
-const ARCHIVE_BUCKET: &str = "pipas-archive";
-const REGISTRY_BUCKET: &str = "pipas-registry";
 /// How often the janitor looks after the write streams.
 const JANITOR_EVERY: Duration = Duration::from_secs(10 * 60);
 /// How often the account is written down.
@@ -179,19 +177,11 @@ impl Instance {
             faults: Faults::default(),
         })
         .await?;
-        let local = cloud.endpoints();
         let endpoints = Endpoints {
-            project: PROJECT.to_owned(),
-            archive_bucket: ARCHIVE_BUCKET.to_owned(),
-            registry_bucket: REGISTRY_BUCKET.to_owned(),
             receiver: url(&receiver)?,
             loader: url(&loader)?,
             compactor: url(&compactor)?,
-            pubsub: local.pubsub.clone(),
-            bigquery: local.bigquery.clone(),
-            bigquery_storage: local.bigquery_storage.clone(),
-            storage: local.storage.clone(),
-            pid: std::process::id(),
+            ..Endpoints::of_cloud(PROJECT, cloud.endpoints())
         };
         let env = environment(args, &endpoints, data);
         provision(catalog, &endpoints).await.context("making what the catalog declares")?;

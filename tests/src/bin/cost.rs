@@ -107,21 +107,9 @@ impl Bench {
         let redis = Redis::start().await?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
-        let local = cloud.endpoints();
-        let endpoints = Endpoints {
-            project: local_cloud::Options::default().project,
-            archive_bucket: "archive".into(),
-            registry_bucket: "registry".into(),
-            // Nothing is pushed: this process posts the deliveries.
-            receiver: String::new(),
-            loader: "http://127.0.0.1:9".into(),
-            compactor: String::new(),
-            pubsub: local.pubsub.clone(),
-            bigquery: local.bigquery.clone(),
-            bigquery_storage: local.bigquery_storage.clone(),
-            storage: local.storage.clone(),
-            pid: std::process::id(),
-        };
+        let known = Endpoints::of_cloud(&local_cloud::Options::default().project, cloud.endpoints());
+        // Nothing is pushed: this process posts the deliveries.
+        let endpoints = Endpoints { loader: "http://127.0.0.1:9".into(), ..known };
         pipas::provision(&Catalog::load(&file)?, &endpoints).await?;
         let mut env = endpoints.environment(&file);
         env.push(("PIPAS_REDIS_URL", redis.url()));

@@ -53,20 +53,8 @@ impl Fleet {
         let project = options.project.clone();
         let cloud = LocalCloud::start(options).await?;
         let (redis, front) = (Redis::start().await?, Relay::start().await?);
-        let local = cloud.endpoints();
-        let mut endpoints = Endpoints {
-            project,
-            archive_bucket: "pipas-archive".into(),
-            registry_bucket: "pipas-registry".into(),
-            receiver: String::new(),
-            loader: format!("http://{}", front.address),
-            compactor: String::new(),
-            pubsub: local.pubsub.clone(),
-            bigquery: local.bigquery.clone(),
-            bigquery_storage: local.bigquery_storage.clone(),
-            storage: local.storage.clone(),
-            pid: std::process::id(),
-        };
+        let loader_front = format!("http://{}", front.address);
+        let mut endpoints = Endpoints { loader: loader_front, ..Endpoints::of_cloud(&project, cloud.endpoints()) };
         let catalog = Catalog::load(&World::catalog_file())?;
         pipas::provision(&catalog, &endpoints).await?;
         let receiver = start("receiver", &endpoints, &redis)?;

@@ -13,17 +13,19 @@ use super::{Claimed, Recovery, RecoveryError};
 /// Keys of one call.
 const BATCH: usize = 500;
 
-/// Tells the ledger of this identity of every event that is a row, or a dead letter, since `cut`; `None`: since the tables' windows began. Says how many.
+/// Tells the ledger of this identity of every event that is a row, or a dead letter, since `cut`; `None`: since the tables'
+/// windows began. Says how many.
 pub(super) async fn all(recovery: &Recovery, ledger: &str, cut: Option<Timestamp>) -> Result<u64, RecoveryError> {
     let mut epochs = HashMap::new();
     let mut restored = 0;
     for table in &recovery.tables {
-        match recovery.services.tables.get(&table.name).await {
-            Ok((_, epoch)) => epochs.insert(table.name.clone(), (epoch, table.window)),
+        let epoch = match recovery.services.tables.get(&table.name).await {
+            Ok((_, epoch)) => epoch,
             Err(error) if error.is_not_found() => continue,
             Err(error) => return Err(error.into()),
         };
-        restored += rows(recovery, ledger, (table, &epochs), cut).await?;
+        epochs.insert(table.name.clone(), (epoch, table.window));
+        restored += rows(recovery, ledger, (table, epoch), cut).await?;
     }
     Ok(restored + dead_letters(recovery, ledger, &epochs, cut).await?)
 }
@@ -32,10 +34,9 @@ pub(super) async fn all(recovery: &Recovery, ledger: &str, cut: Option<Timestamp
 async fn rows(
     recovery: &Recovery,
     ledger: &str,
-    (table, epochs): (&Claimed, &HashMap<TableName, (i64, Duration)>),
+    (table, epoch): (&Claimed, i64),
     cut: Option<Timestamp>,
 ) -> Result<u64, RecoveryError> {
-    let Some((epoch, window)) = epochs.get(&table.name) else { return Ok(0) };
     let (id, time) = match table.is_dead_letters {
         true => ("dead_letter_id", "rejected_at"),
         false => ("ingest.event_id", "ingest.loaded_at"),
@@ -44,15 +45,15 @@ async fn rows(
         "SELECT DISTINCT {id} FROM `{}.{}` WHERE {time} >= TIMESTAMP '{}'",
         recovery.services.project,
         table.name,
-        cut.unwrap_or_else(|| Timestamp::now() - *window),
+        cut.unwrap_or_else(|| Timestamp::now() - table.window),
     );
     let done = Restored::Done { payload: PayloadHash::UNKNOWN };
     let mut pages = recovery.services.tables.query_pages(&sql).await?;
     let mut restored = 0;
     while let Some(page) = pages.next().await? {
         let keys =
-            page.iter().filter_map(|row| Some((EventKey::new(&table.name, *epoch, &event_id(row.first()?)?), done)));
-        restored += restore(recovery, ledger, keys.collect(), *window).await?;
+            page.iter().filter_map(|row| Some((EventKey::new(&table.name, epoch, &event_id(row.first()?)?), done)));
+        restored += restore(recovery, ledger, keys.collect(), table.window).await?;
     }
     Ok(restored)
 }

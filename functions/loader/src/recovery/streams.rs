@@ -40,8 +40,7 @@ async fn end(recovery: &Recovery, entry: Entry) -> Result<Fenced, RecoveryError>
     if let Some(fence) = fence {
         return Ok(Fenced { table, stream, rows: fence.rows, at: fence.at });
     }
-    let rows = fence::finalize(&recovery.services, &table, &stream).await?;
-    recovery.registry.fenced(&table, &stream, rows).await?;
+    let rows = fence::end(&recovery.services, &recovery.registry, &table, &stream).await?;
     Ok(Fenced { table, stream, rows, at: Timestamp::now() })
 }
 
