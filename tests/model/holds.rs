@@ -114,6 +114,15 @@ fn a_failover_with_a_refused_row() {
 }
 
 #[test]
+fn a_failover_beside_a_refused_row() {
+    let faults = Faults { losses: 1, recoveries: 1, crashes: bounds(0, 1), ..CALM };
+    holds(
+        "failover beside a refused row",
+        Scenario { messages: &[0, 1], refused: &[0], faults, heal_one_in: 64, ..Scenario::NOTHING },
+    );
+}
+
+#[test]
 fn slow_replies() {
     let faults = Faults { crashes: 1, redeliveries: 1, suspicions: 1, lost: bounds(0, 1), ..CALM };
     holds(

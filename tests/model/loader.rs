@@ -9,7 +9,7 @@ use exactly_once::{AppendReply, CallId, Input, Limits, Output, Owner, RequestId,
 
 use crate::{
     recovery::Recovery,
-    scenario::Scenario,
+    scenario::{Scenario, Weakness},
     state::{AGES_BEFORE_SUSPECT, HOLD, NOW, WINDOW},
 };
 
@@ -44,6 +44,7 @@ impl Loader {
             resend: wait,
             exhausted: wait,
             create: wait,
+            reuse_refused_offset: !scenario.guarded() || scenario.weakness == Weakness::RefusedOffsetReused,
             ..Limits::default()
         };
         let mut writer = Writer::new(Owner::from_bytes([incarnation; 16]), limits);

@@ -127,6 +127,8 @@ pub(crate) enum Weakness {
     OffsetsOfRows,
     /// A refused row leaves its request, and its claim stays.
     RefusedKeepsClaim,
+    /// The rest of a refused request goes to its offset although the ledger may forget that a key left it.
+    RefusedOffsetReused,
     /// A request whose outcome is unknown gives its offset to other rows.
     AmbiguousReused,
     /// A refused request is changed while a copy of it is on its way.

@@ -62,6 +62,15 @@ fn offset_reused_after_a_rejected_batch() {
     breaks("rejected batch, offset reused", scenario, LOST);
 }
 
+/// The swap that takes the refused row's claim away is forgotten in a failover, and the fence finds rows at the offset.
+#[test]
+#[ignore = "a million states, most of a minute: cargo test -p model -- --ignored"]
+fn refused_offset_reused_over_a_ledger_that_forgets() {
+    let faults = Faults { losses: 1, recoveries: 1, crashes: 1, ..CALM };
+    let scenario = Scenario { weakness: Weakness::RefusedOffsetReused, refused: &[0], faults, ..TWO };
+    breaks("refused offset reused, failover", scenario, LOST);
+}
+
 /// Pub/Sub takes a delivery for acked when it is handed out.
 #[test]
 fn ack_before_append() {

@@ -100,13 +100,15 @@ impl Loader {
         });
         let stop = CancellationToken::new();
         let claimed = claimed(&catalog);
-        let dead_letters = Arc::new(DeadLetters::new(&services, &config.limits));
+        // Without a registry a failover of the ledger may write an event twice anyhow, and streams are not spent on it.
+        let limits = Limits { reuse_refused_offset: services.registry.is_none(), ..config.limits.clone() };
+        let dead_letters = Arc::new(DeadLetters::new(&services, &limits));
         let streams: BTreeMap<String, Arc<StreamLoader>> = catalog
             .streams
             .into_iter()
             .map(|(name, stream)| {
                 metrics.announce(&name);
-                (name, Arc::new(StreamLoader::new(stream, &config.limits, &services, &dead_letters, &stop)))
+                (name, Arc::new(StreamLoader::new(stream, &limits, &services, &dead_letters, &stop)))
             })
             .collect();
         let by_subscription =

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
+use catalog::Malformed;
 use http_body_util::BodyExt;
 use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -121,7 +122,7 @@ fn lines(body: &Bytes, start: usize, place: &mut Place<'_>) -> Result<Vec<Slice>
                     index: Some(index),
                     line,
                     column: column + error.column().saturating_sub(1),
-                    detail: said(&error),
+                    detail: Malformed::from_parser(&error).detail,
                 });
             }
         }
@@ -177,14 +178,13 @@ fn enough(index: usize) -> Result<(), ReceiverError> {
 }
 
 fn syntax(error: &serde_json::Error, index: Option<usize>) -> ReceiverError {
-    let bad = BadEvent { index, line: error.line(), column: error.column().max(1), detail: said(error) };
+    let bad = BadEvent {
+        index,
+        line: error.line(),
+        column: error.column().max(1),
+        detail: Malformed::from_parser(error).detail,
+    };
     ReceiverError::BadEvents { count: 1, events: vec![bad] }
-}
-
-/// What a JSON error says, without the position that it ends in.
-fn said(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    text.rfind(" at line ").map_or(text.as_str(), |end| &text[..end]).to_owned()
 }
 
 /// Where `part`, a slice of `body`, begins in it.
@@ -274,6 +274,8 @@ mod tests {
         (text.to_owned(), line, column)
     }
 
+    const VALUE: &str = "expected a value: an object, an array, a string, a number, `true`, `false` or `null`";
+
     #[test]
     fn events_are_cut_byte_for_byte() {
         assert_eq!(good(r#" {"a" : 1.0e2 } "#), [at(r#"{"a" : 1.0e2 }"#, 1, 2)]);
@@ -288,7 +290,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_with_its_place() {
         assert_eq!(bad(r#"{"a": 1 "b": 2}"#, Form::Detect), ["0 1:9 expected `,` or `}`"]);
-        assert_eq!(bad("{\n  \"a\": oops\n}", Form::Detect), ["0 2:8 expected value"]);
+        assert_eq!(bad("{\n  \"a\": oops\n}", Form::Detect), [format!("0 2:8 {VALUE}")]);
         assert_eq!(
             bad("[{}, 7, \"x\"]", Form::Detect),
             ["1 1:6 expected a JSON object, found a number", "2 1:9 expected a JSON object, found a string"]
@@ -297,15 +299,18 @@ mod tests {
         assert_eq!(
             bad("{}\n{\"a\":}\n[]\n{}\nnull\n", Form::Detect),
             [
-                "1 2:6 expected value",
-                "2 3:1 expected a JSON object, found an array",
-                "4 5:1 expected a JSON object, found null"
+                format!("1 2:6 {VALUE}"),
+                "2 3:1 expected a JSON object, found an array".to_owned(),
+                "4 5:1 expected a JSON object, found null".to_owned()
             ]
         );
-        assert_eq!(bad("oops\n{}\n", Form::Lines), ["0 1:1 expected value"]);
-        assert_eq!(bad("{\"a\":1\n{}\n", Form::Detect), ["0 1:6 EOF while parsing an object"]);
-        assert_eq!(bad("oops", Form::Detect), ["0 1:1 expected value"]);
-        assert_eq!(bad("[", Form::Detect), ["- 1:1 EOF while parsing a list"]);
+        assert_eq!(bad("oops\n{}\n", Form::Lines), [format!("0 1:1 {VALUE}")]);
+        assert_eq!(
+            bad("{\"a\":1\n{}\n", Form::Detect),
+            ["0 1:6 expected `,` or `}`, found the end of the data inside an object"]
+        );
+        assert_eq!(bad("oops", Form::Detect), [format!("0 1:1 {VALUE}")]);
+        assert_eq!(bad("[", Form::Detect), ["- 1:1 expected `,` or `]`, found the end of the data inside an array"]);
     }
 
     #[test]

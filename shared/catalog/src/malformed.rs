@@ -23,8 +23,9 @@ impl Malformed {
         Self { line, column: at - line_start + 1, detail: detail.into(), pointer: None }
     }
 
-    /// The fault that the parser found.
-    pub(crate) fn from_parser(error: &serde_json::Error) -> Self {
+    /// The fault that the parser found, in words that say what was expected.
+    #[must_use]
+    pub fn from_parser(error: &serde_json::Error) -> Self {
         let (line, column) = (error.line(), error.column());
         let text = error.to_string();
         let found = text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text);

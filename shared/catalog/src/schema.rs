@@ -105,6 +105,21 @@ impl FieldType {
             Self::Record => "STRUCT",
         }
     }
+
+    /// Whether a column of this type can be of a primary key.
+    pub const fn fits_primary_key(self) -> bool {
+        match self {
+            Self::String
+            | Self::Integer
+            | Self::Boolean
+            | Self::Numeric
+            | Self::Bignumeric
+            | Self::Date
+            | Self::Datetime
+            | Self::Timestamp => true,
+            Self::Bytes | Self::Float | Self::Time | Self::Geography | Self::Json | Self::Record => false,
+        }
+    }
 }
 
 /// A column's mode.

@@ -44,6 +44,10 @@ pub struct Limits {
     pub exhausted: Backoff,
     /// Waits between tries to create a write stream.
     pub create: Backoff,
+    /// Whether the rest of a request, some rows of which the table refused, may go to the same offset once their keys have left
+    /// the request. Sound only over a ledger that forgets nothing: one that forgets that a key left would find rows where
+    /// its old claim points. Otherwise the rest goes to another stream, and the fence of this one frees all of them.
+    pub reuse_refused_offset: bool,
     /// Whether rows that the table refuses become dead letters. False for the dead letters' own table, whose rows are sent
     /// back instead.
     pub reject_rows: bool,
@@ -67,6 +71,7 @@ impl Default for Limits {
             resend: backoff(100, 5_000),
             exhausted: backoff(1_000, 60_000),
             create: backoff(250, 30_000),
+            reuse_refused_offset: false,
             reject_rows: true,
         }
     }

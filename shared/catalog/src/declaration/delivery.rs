@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::{cursor::Cursor, table::top_level, when};
-use crate::{Delivery, Field, FieldType, JsonPointer, Mode, TableSchema, Upsert};
+use crate::{Delivery, Field, JsonPointer, Mode, TableSchema, Upsert};
 
 /// BigQuery's bound on the top-level columns of a table that takes upserts.
 const MAX_COLUMNS: usize = 2_000;
@@ -105,27 +105,12 @@ fn key_of_id(at: &Cursor<'_>, event_id: Option<&JsonPointer>, schema: Option<&Ta
 /// Reports a column that cannot be of a primary key.
 fn check(at: &Cursor<'_>, field: &Field) {
     let name = &field.name;
-    match field.field_type {
-        FieldType::String
-        | FieldType::Integer
-        | FieldType::Boolean
-        | FieldType::Numeric
-        | FieldType::Bignumeric
-        | FieldType::Date
-        | FieldType::Datetime
-        | FieldType::Timestamp => {}
-        FieldType::Bytes
-        | FieldType::Float
-        | FieldType::Time
-        | FieldType::Geography
-        | FieldType::Json
-        | FieldType::Record => {
-            at.problem(format!(
-                "a primary key has columns of STRING, INT64, BOOL, NUMERIC, BIGNUMERIC, DATE, DATETIME and TIMESTAMP, but \
-                 `{name}` is {}",
-                field.field_type.sql_name()
-            ));
-        }
+    if !field.field_type.fits_primary_key() {
+        at.problem(format!(
+            "a primary key has columns of STRING, INT64, BOOL, NUMERIC, BIGNUMERIC, DATE, DATETIME and TIMESTAMP, but \
+             `{name}` is {}",
+            field.field_type.sql_name()
+        ));
     }
     match field.mode {
         Mode::Required => {}

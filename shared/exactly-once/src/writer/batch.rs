@@ -282,8 +282,8 @@ impl Writer {
         self.settle(claim, rows);
     }
 
-    /// Nothing was written. Where no copy can be on its way the bad rows leave and the rest is sent at the same offset; else
-    /// the fence decides, and the bad rows keep their verdict.
+    /// Nothing was written. Where no copy can be on its way and the ledger forgets nothing, the bad rows leave and the rest is
+    /// sent at the same offset; else the fence decides, and the bad rows keep their verdict.
     fn bad_rows(&mut self, now: Time, rows: Vec<BadRow>) {
         let Some(batch) = &mut self.batch else { return };
         let BatchPhase::Appending(Appending { unclear, .. }) = batch.phase else { return };
@@ -305,7 +305,11 @@ impl Writer {
                 entry.verdict = Verdict::Reject(rejection.clone());
             }
         }
-        if unclear {
+        if unclear || !self.limits.reuse_refused_offset {
+            // It was no fault of the stream: the next one is not to be waited for.
+            if let OwnStream::Open { failures, .. } = &mut self.stream {
+                *failures = 0;
+            }
             self.rotate(now);
             return;
         }

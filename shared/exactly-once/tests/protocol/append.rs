@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use exactly_once::{Alarm, Answer, AppendReply, Limits, Output, Retry};
+use exactly_once::{Alarm, Answer, AppendReply, Claimed, Limits, Output, Retry};
 
 use crate::bench::{Bench, ME, claim, key};
 
@@ -119,7 +119,7 @@ fn an_exhausted_quota_stops_admission() {
 
 #[test]
 fn a_lagging_schema_holds_the_rows() {
-    let mut bench = Bench::open();
+    let mut bench = Bench::open_lasting();
     bench.offer(1);
     let first = bench.won();
     bench.reply(first.call, AppendReply::SchemaLags);
@@ -170,8 +170,8 @@ fn offsets_that_cannot_be_raise_an_alarm() {
 }
 
 #[test]
-fn bad_rows_leave_and_the_rest_goes_to_the_same_offset() {
-    let mut bench = Bench::open();
+fn bad_rows_leave_and_the_rest_goes_to_the_same_offset_where_nothing_is_forgotten() {
+    let mut bench = Bench::open_lasting();
     bench.offer(1);
     let first = bench.won();
     bench.offer_all(2..=4);
@@ -202,6 +202,24 @@ fn bad_rows_leave_and_the_rest_goes_to_the_same_offset() {
 }
 
 #[test]
+fn bad_rows_of_a_request_wait_for_the_fence_and_the_rest_goes_to_another_stream() {
+    let mut bench = Bench::open();
+    bench.offer_all(1..=2);
+    let refused = bench.won();
+    bench.bad(refused.call, &[0]);
+    assert!(bench.fenced(1));
+    bench.created("s2");
+    let (expected, _) = bench.swapped(exactly_once::Swapped::Yes);
+    assert_eq!(expected, exactly_once::Expected::Claimed(claim(ME, "s1", 1)));
+    bench.claimed(vec![Claimed::Won]);
+    assert_eq!(bench.dead_letter(true), key(1));
+    let rest = bench.sent();
+    assert_eq!((rest.offset, rest.rows), (0, vec![key(2)]));
+    bench.swapped(exactly_once::Swapped::Yes);
+    assert_eq!(bench.answer(), Answer::DeadLettered);
+}
+
+#[test]
 fn bad_rows_of_a_request_that_may_be_on_its_way_wait_for_the_fence() {
     for (rows, landed) in [(2, true), (1, false)] {
         let mut bench = Bench::open();
@@ -226,7 +244,7 @@ fn bad_rows_of_a_request_that_may_be_on_its_way_wait_for_the_fence() {
 
 #[test]
 fn a_request_that_is_refused_as_a_whole_is_halved() {
-    let mut bench = Bench::open();
+    let mut bench = Bench::open_lasting();
     bench.offer(1);
     let first = bench.won();
     bench.offer_all(2..=5);

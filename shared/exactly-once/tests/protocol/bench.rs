@@ -56,6 +56,11 @@ impl Bench {
         Self::open_with(Limits::default())
     }
 
+    /// As [`Bench::open`], over a ledger that forgets nothing.
+    pub(crate) fn open_lasting() -> Self {
+        Self::open_with(Limits { reuse_refused_offset: true, ..Limits::default() })
+    }
+
     pub(crate) fn open_with(limits: Limits) -> Self {
         let mut bench = Self::new(limits);
         bench.offer(255);

@@ -118,7 +118,7 @@ fn another_events_unfinished_rejection_is_left_to_its_own_delivery() {
 
 #[test]
 fn a_bad_row_whose_key_was_taken_over_leaves_its_request_too() {
-    let mut bench = Bench::open();
+    let mut bench = Bench::open_lasting();
     bench.offer(1);
     let sent = bench.won();
     bench.bad(sent.call, &[0]);

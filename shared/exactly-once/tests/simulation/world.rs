@@ -155,7 +155,11 @@ impl World {
 
     fn boot(&mut self) -> Loader {
         self.incarnations += 1;
-        let limits = Limits { batch_rows: self.rng.random_range(1..=3), ..Limits::default() };
+        let limits = Limits {
+            batch_rows: self.rng.random_range(1..=3),
+            reuse_refused_offset: self.rng.random(),
+            ..Limits::default()
+        };
         let owner = Owner::from_bytes(u128::from(self.incarnations).to_be_bytes());
         Loader { writer: Writer::new(owner, limits), incarnation: self.incarnations, stopping: false }
     }

@@ -2,8 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef, TimeUnit};
 use catalog::{Field, FieldType, Mode, TableSchema};
-use datafusion::arrow::datatypes::{DataType, Field as ArrowField, Schema, SchemaRef, TimeUnit};
 
 /// The key of an Arrow field's metadata that names the BigQuery type where Arrow's own type does not tell it.
 pub(crate) const TYPE_KEY: &str = "bigquery.type";

@@ -1,8 +1,8 @@
 //! One value on its way into a table, checked against its column.
 
+use arrow::datatypes::i256;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use catalog::{Field, FieldType, Mode};
-use datafusion::arrow::datatypes::i256;
 
 use super::{civil, decimal::Decimal};
 

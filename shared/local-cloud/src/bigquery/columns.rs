@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::{
+use arrow::{
     array::{
         Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array,
         Float64Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray, Time64MicrosecondArray,
@@ -22,7 +22,7 @@ pub(crate) fn batch(schema: &SchemaRef, rows: &[Vec<Cell>]) -> Result<RecordBatc
         let cells: Vec<&Cell> = rows.iter().map(|row| row.get(index).unwrap_or(&Cell::Null)).collect();
         columns.push(array(field, &cells)?);
     }
-    let options = datafusion::arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.len()));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn adapt(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBat
     }
     let old = batch.schema();
     let columns = adapt_fields(old.fields(), batch.columns(), schema.fields(), batch.num_rows())?;
-    let options = datafusion::arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
 }
 
@@ -77,7 +77,7 @@ fn adapt_array(array: &ArrayRef, field: &FieldRef) -> Result<ArrayRef, ArrowErro
                 ListArray::try_new(Arc::clone(element), array.offsets().clone(), values, array.nulls().cloned())?;
             Ok(Arc::new(adapted))
         }
-        (_, wider) => datafusion::arrow::compute::cast(array, wider),
+        (_, wider) => arrow::compute::cast(array, wider),
     }
 }
 

@@ -1,6 +1,6 @@
 //! NUMERIC and BIGNUMERIC: text, bytes and their scaled integers.
 
-use datafusion::arrow::datatypes::i256;
+use arrow::datatypes::i256;
 
 /// One of the two decimal types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

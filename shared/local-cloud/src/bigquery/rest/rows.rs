@@ -1,14 +1,14 @@
 //! Rows as the REST API shows them: `{"f": [{"v": …}, …]}`, every value as text.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use catalog::{Field, FieldType, Mode, TableSchema};
-use datafusion::arrow::{
+use arrow::{
     array::{Array, AsArray, RecordBatch},
     datatypes::{
         Date32Type, Decimal128Type, Decimal256Type, Float64Type, Int64Type, Time64MicrosecondType,
         TimestampMicrosecondType, i256,
     },
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
+use catalog::{Field, FieldType, Mode, TableSchema};
 use serde_json::{Value, json};
 
 use super::request::Page;

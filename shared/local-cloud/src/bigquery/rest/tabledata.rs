@@ -1,9 +1,9 @@
 //! `tabledata`: list and insertAll.
 
+use arrow::array::RecordBatch;
 use axum::{Json, extract::State};
 use bytes::Bytes;
 use catalog::TableSchema;
-use datafusion::arrow::array::RecordBatch;
 use serde_json::{Value, json};
 
 use super::{

@@ -1,9 +1,7 @@
 //! `CAST` and `SAFE_CAST`, and the coercions that need one.
 
-use datafusion::{
-    arrow::datatypes::{DataType, i256},
-    logical_expr::{Cast, Expr},
-};
+use arrow::datatypes::{DataType, i256};
+use datafusion_expr::{Cast, Expr};
 
 use super::{
     SqlError,

@@ -8,20 +8,17 @@ use std::{
     sync::Arc,
 };
 
-use datafusion::{
-    arrow::{
-        array::{Array, ArrayRef, AsArray, ListArray},
-        buffer::OffsetBuffer,
-        compute::concat,
-        datatypes::{DataType, Field, FieldRef},
-    },
-    common::ScalarValue,
-    error::DataFusionError,
-    logical_expr::{
-        Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility,
-        expr::AggregateFunction,
-        function::{AccumulatorArgs, StateFieldsArgs},
-    },
+use arrow::{
+    array::{Array, ArrayRef, AsArray, ListArray},
+    buffer::OffsetBuffer,
+    compute::concat,
+    datatypes::{DataType, Field, FieldRef},
+};
+use datafusion_common::{DataFusionError, ScalarValue};
+use datafusion_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, Expr, Signature, Volatility,
+    expr::AggregateFunction,
+    function::{AccumulatorArgs, StateFieldsArgs},
 };
 
 use super::{
@@ -158,7 +155,7 @@ impl Accumulator for Group {
         for (i, ty) in self.function.parameters.iter().enumerate() {
             let arrays: Vec<&dyn Array> = self.chunks.iter().map(|chunk| chunk[i].as_ref()).collect();
             let values = match arrays.as_slice() {
-                [] => datafusion::arrow::array::new_empty_array(&ty.arrow()),
+                [] => arrow::array::new_empty_array(&ty.arrow()),
                 arrays => concat(arrays)?,
             };
             let field = Arc::new(Field::new("item", ty.arrow(), true));

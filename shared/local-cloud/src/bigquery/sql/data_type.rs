@@ -2,11 +2,9 @@
 
 use std::{fmt, sync::Arc};
 
+use arrow::datatypes::{DataType, Field as ArrowField, IntervalUnit, TimeUnit};
 use catalog::{Field, FieldType, Mode, TableSchema};
-use datafusion::{
-    arrow::datatypes::{DataType, Field as ArrowField, IntervalUnit, TimeUnit},
-    sql::sqlparser::ast,
-};
+use sqlparser::ast;
 
 use super::SqlError;
 use crate::bigquery::arrow_schema::{BIGNUMERIC, NUMERIC};

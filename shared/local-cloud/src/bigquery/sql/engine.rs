@@ -2,26 +2,24 @@
 
 use std::sync::Arc;
 
-use datafusion::{
-    arrow::{
-        array::{ArrayRef, RecordBatch, RecordBatchOptions},
-        datatypes::{Field, Schema, SchemaRef},
-    },
-    common::Column,
-    datasource::{MemTable, provider_as_source},
-    error::DataFusionError,
-    execution::{SessionStateBuilder, session_state::SessionState},
-    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder},
-    physical_plan::collect,
-    prelude::SessionConfig,
+use arrow::{
+    array::{ArrayRef, RecordBatch, RecordBatchOptions},
+    datatypes::{Field, Schema, SchemaRef},
 };
+use datafusion_common::{Column, DataFusionError, config::ConfigOptions};
+use datafusion_execution::TaskContext;
+use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion_optimizer::{Analyzer, Optimizer, OptimizerContext};
+use datafusion_physical_plan::collect;
 use tokio::runtime::Handle;
 
-use super::{Reason, SqlError, value::conform};
+use super::{Reason, SqlError, planner::Planner, rows::Rows, value::conform};
 
 /// Runs plans to their end, on the calling thread.
 pub(super) struct Engine {
-    state: SessionState,
+    analyzer: Analyzer,
+    optimizer: Optimizer,
+    options: Arc<ConfigOptions>,
     handle: Handle,
     /// No row is read: every table is empty.
     dry: bool,
@@ -33,8 +31,8 @@ const SCAN: &str = "scan";
 impl Engine {
     /// An engine on the runtime of `handle`. Plans are run on a thread that is none of the runtime's workers.
     pub(super) fn new(handle: Handle, dry: bool) -> Self {
-        let config = SessionConfig::new().with_target_partitions(1).with_information_schema(false);
-        Self { state: SessionStateBuilder::new().with_config(config).build(), handle, dry }
+        let options = Arc::new(ConfigOptions::new());
+        Self { analyzer: Analyzer::new(), optimizer: Optimizer::new(), options, handle, dry }
     }
 
     /// Nothing is run.
@@ -48,12 +46,16 @@ impl Engine {
         if self.dry {
             return Ok(vec![RecordBatch::new_empty(schema)]);
         }
-        let batches = self.handle.block_on(async {
-            let physical = self.state.create_physical_plan(plan).await?;
-            collect(physical, self.state.task_ctx()).await
-        });
-        let batches = batches.map_err(of_datafusion)?;
+        let batches = self.collect(plan).map_err(of_datafusion)?;
         batches.iter().map(|batch| with_schema(batch, &schema).map_err(|e| of_datafusion(e.into()))).collect()
+    }
+
+    fn collect(&self, plan: &LogicalPlan) -> Result<Vec<RecordBatch>, DataFusionError> {
+        let plan = self.analyzer.execute_and_check(plan.clone(), &self.options, |_, _| ())?;
+        let context = OptimizerContext::new_with_config_options(Arc::clone(&self.options));
+        let plan = self.optimizer.optimize(plan, &context, |_, _| ())?;
+        let plan = Planner::default().plan(&plan)?;
+        self.handle.block_on(collect(plan, Arc::new(TaskContext::default())))
     }
 
     /// The plan that reads what the plan answers, which is run once and now.
@@ -72,14 +74,14 @@ pub(super) struct Source {
 impl Source {
     /// The plan that reads them; the columns get these names, in order.
     pub(super) fn scan(&self, names: &[String]) -> Result<LogicalPlan, SqlError> {
-        let table = MemTable::try_new(Arc::clone(&self.schema), vec![self.batches.clone()]).map_err(of_datafusion)?;
+        let rows = Rows::new(Arc::clone(&self.schema), self.batches.clone());
         let columns = self
             .schema
             .fields()
             .iter()
             .zip(names)
             .map(|(field, name)| Expr::Column(Column::new(Some(SCAN), field.name().as_str())).alias(name.as_str()));
-        LogicalPlanBuilder::scan(SCAN, provider_as_source(Arc::new(table)), None)
+        LogicalPlanBuilder::scan(SCAN, Arc::new(rows), None)
             .and_then(|scan| scan.project(columns.collect::<Vec<_>>()))
             .and_then(LogicalPlanBuilder::build)
             .map_err(of_datafusion)
@@ -93,10 +95,7 @@ fn nullable(plan: &LogicalPlan) -> SchemaRef {
 }
 
 /// The batch under a schema that differs in names, nullability and metadata alone.
-pub(super) fn with_schema(
-    batch: &RecordBatch,
-    schema: &SchemaRef,
-) -> Result<RecordBatch, datafusion::arrow::error::ArrowError> {
+pub(super) fn with_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, arrow::error::ArrowError> {
     let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| conform(column, field.data_type()));
     let columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use datafusion::sql::sqlparser::tokenizer::{Location, Span};
+use sqlparser::tokenizer::{Location, Span};
 
 /// Why a statement was refused, as BigQuery's `ErrorProto` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

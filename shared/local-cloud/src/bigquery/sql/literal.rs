@@ -1,6 +1,6 @@
 //! String and bytes literals: `sqlparser` is told to leave escapes alone, so that they are read as GoogleSQL reads them.
 
-use datafusion::sql::sqlparser::ast::Value as Sql;
+use sqlparser::ast::Value as Sql;
 
 use super::value::Value;
 

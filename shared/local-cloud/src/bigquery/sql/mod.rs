@@ -16,6 +16,8 @@ mod json;
 mod literal;
 mod parameter;
 mod parse;
+mod planner;
+mod rows;
 mod scalar;
 mod strftime;
 mod text;
@@ -27,8 +29,8 @@ mod tests;
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use catalog::{TableName, TableSchema};
-use datafusion::arrow::array::RecordBatch;
 
 pub(crate) use error::{Reason, SqlError};
 pub(crate) use parameter::QueryParameters;

@@ -1,6 +1,6 @@
 //! From text to syntax tree, with the few things of GoogleSQL that `sqlparser` does not know put into words that it does.
 
-use datafusion::sql::sqlparser::{
+use sqlparser::{
     ast::Statement,
     dialect::BigQueryDialect,
     parser::{Parser, ParserError},
@@ -157,11 +157,8 @@ fn typed_arrays(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             let plain = |token| TokenWithSpan { token, span };
             let mut rewritten = vec![word("CAST"), plain(Token::LParen)];
             rewritten.extend_from_slice(&tokens[bracket..=end]);
-            rewritten.extend([
-                plain(Token::Whitespace(datafusion::sql::sqlparser::tokenizer::Whitespace::Space)),
-                word("AS"),
-            ]);
-            rewritten.push(plain(Token::Whitespace(datafusion::sql::sqlparser::tokenizer::Whitespace::Space)));
+            rewritten.extend([plain(Token::Whitespace(sqlparser::tokenizer::Whitespace::Space)), word("AS")]);
+            rewritten.push(plain(Token::Whitespace(sqlparser::tokenizer::Whitespace::Space)));
             rewritten.extend_from_slice(&tokens[at..bracket]);
             rewritten.push(plain(Token::RParen));
             tokens.splice(at..=end, rewritten);

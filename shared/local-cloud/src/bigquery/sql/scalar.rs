@@ -6,17 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use datafusion::{
-    arrow::{
-        array::{Array, ArrayRef},
-        datatypes::{DataType, FieldRef},
-    },
-    common::ScalarValue,
-    error::DataFusionError,
-    logical_expr::{
-        ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-        expr::ScalarFunction,
-    },
+use arrow::{
+    array::{Array, ArrayRef},
+    datatypes::{DataType, FieldRef},
+};
+use datafusion_common::{DataFusionError, ScalarValue};
+use datafusion_expr::{
+    ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    expr::ScalarFunction,
 };
 
 use super::{
@@ -135,7 +132,7 @@ impl ScalarUDFImpl for Scalar {
     }
 
     fn return_field_from_args(&self, _: ReturnFieldArgs) -> Result<FieldRef, DataFusionError> {
-        Ok(Arc::new(datafusion::arrow::datatypes::Field::new(&self.name, self.result.arrow(), true)))
+        Ok(Arc::new(arrow::datatypes::Field::new(&self.name, self.result.arrow(), true)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
@@ -199,10 +196,10 @@ impl ScalarUDFImpl for FieldAt {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
         let constant = matches!(args.args.first(), Some(ColumnarValue::Scalar(_)));
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let of = datafusion::common::cast::as_struct_array(&arrays[0])?;
+        let of = datafusion_common::cast::as_struct_array(&arrays[0])?;
         let column = of.column(self.index);
         let column = match of.nulls() {
-            Some(_) => datafusion::arrow::compute::nullif(column, &datafusion::arrow::compute::is_null(&arrays[0])?)?,
+            Some(_) => arrow::compute::nullif(column, &arrow::compute::is_null(&arrays[0])?)?,
             None => Arc::clone(column),
         };
         if constant {

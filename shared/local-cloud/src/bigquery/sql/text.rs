@@ -1,6 +1,6 @@
 //! Values as the text that `CAST(… AS STRING)` gives, and text as the values that casts from STRING give.
 
-use datafusion::arrow::datatypes::i256;
+use arrow::datatypes::i256;
 
 use super::{
     calendar::{self, DAY, HOUR, MINUTE, SECOND},

@@ -2,23 +2,20 @@
 
 use std::{borrow::Cow, cmp::Ordering, sync::Arc};
 
-use datafusion::{
-    arrow::{
-        array::{
-            Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array,
-            Float64Array, Int64Array, IntervalMonthDayNanoArray, ListArray, StringArray, StructArray,
-            Time64MicrosecondArray, TimestampMicrosecondArray,
-        },
-        buffer::{NullBuffer, OffsetBuffer},
-        datatypes::{
-            DataType, Date32Type, Decimal128Type, Decimal256Type, Field, Float64Type, Int64Type, IntervalMonthDayNano,
-            IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType, i256,
-        },
-        error::ArrowError,
+use arrow::{
+    array::{
+        Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array,
+        Float64Array, Int64Array, IntervalMonthDayNanoArray, ListArray, StringArray, StructArray,
+        Time64MicrosecondArray, TimestampMicrosecondArray,
     },
-    common::ScalarValue,
-    error::DataFusionError,
+    buffer::{NullBuffer, OffsetBuffer},
+    datatypes::{
+        DataType, Date32Type, Decimal128Type, Decimal256Type, Field, Float64Type, Int64Type, IntervalMonthDayNano,
+        IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType, i256,
+    },
+    error::ArrowError,
 };
+use datafusion_common::{DataFusionError, ScalarValue};
 
 use super::data_type::Type;
 use crate::bigquery::arrow_schema::{BIGNUMERIC, NUMERIC};
@@ -259,7 +256,7 @@ pub(super) fn conform(array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Arrow
             let element = Arc::clone(element);
             Ok(Arc::new(ListArray::try_new(element, from.offsets().clone(), values, from.nulls().cloned())?))
         }
-        _ => datafusion::arrow::compute::cast(array, to),
+        _ => arrow::compute::cast(array, to),
     }
 }
 

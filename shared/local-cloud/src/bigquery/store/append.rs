@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
+use arrow::array::RecordBatch;
 use fjall::OwnedWriteBatch as WriteBatch;
 use parking_lot::{Mutex, MutexGuard};
 

@@ -5,13 +5,13 @@
 //! readers are shown what is left: so every answered row shows at once, and `maxStaleness`, which lets BigQuery show rows later, is taken and changes nothing.
 //! (<https://cloud.google.com/bigquery/docs/change-data-capture>)
 
-use catalog::{Field, FieldType, Mode, TableSchema};
-use datafusion::arrow::{
+use arrow::{
     array::{Array, AsArray, BooleanArray, RecordBatch, StringArray},
     compute::filter_record_batch,
     error::ArrowError,
     row::{RowConverter, SortField},
 };
+use catalog::{Field, FieldType, Mode, TableSchema};
 use hashbrown::HashMap;
 use serde_json::{Map, Value};
 
@@ -76,18 +76,7 @@ pub(crate) fn check_key(schema: &TableSchema, settings: &Map<String, Value>) -> 
                 "The primary key column {name} cannot be found among the top-level columns of the schema"
             ));
         };
-        let fits = matches!(
-            field.field_type,
-            FieldType::String
-                | FieldType::Integer
-                | FieldType::Boolean
-                | FieldType::Numeric
-                | FieldType::Bignumeric
-                | FieldType::Date
-                | FieldType::Datetime
-                | FieldType::Timestamp
-        );
-        if !fits || field.mode == Mode::Repeated {
+        if !field.field_type.fits_primary_key() || field.mode == Mode::Repeated {
             let kind = if field.mode == Mode::Repeated { "ARRAY" } else { field.field_type.sql_name() };
             return Err(format!("The primary key column {name} is of the type {kind}, which no primary key can have"));
         }

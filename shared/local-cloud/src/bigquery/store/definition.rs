@@ -1,7 +1,7 @@
 //! What a table is: its resource as the REST API shows it, and its schema as rows are read and written by.
 
+use arrow::datatypes::SchemaRef;
 use catalog::{Field, FieldType, Mode, TableName, TableSchema};
-use datafusion::arrow::datatypes::SchemaRef;
 use serde_json::{Map, Value};
 
 use super::{change, error::StoreError};

@@ -1,4 +1,4 @@
-use datafusion::arrow::error::ArrowError;
+use arrow::error::ArrowError;
 
 /// Why the store did not do it.
 #[derive(Debug, thiserror::Error)]

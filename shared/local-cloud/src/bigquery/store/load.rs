@@ -6,8 +6,8 @@ use std::{
 };
 
 use anyhow::Context;
+use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use catalog::{TableName, TableSchema};
-use datafusion::arrow::{array::RecordBatch, datatypes::SchemaRef};
 use parking_lot::Mutex;
 
 use super::{

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use datafusion::arrow::{
+use arrow::{
     array::RecordBatch,
     buffer::Buffer,
     datatypes::SchemaRef,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use datafusion::arrow::array::RecordBatch;
+use arrow::array::RecordBatch;
 
 use super::{Definition, change};
 
@@ -79,7 +79,7 @@ impl Rows {
 mod tests {
     use std::sync::Arc;
 
-    use datafusion::arrow::{array::RecordBatchOptions, datatypes::Schema};
+    use arrow::{array::RecordBatchOptions, datatypes::Schema};
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! Write streams: where each ends, and the rows of it that are not visible yet.
 
-use datafusion::arrow::array::RecordBatch;
+use arrow::array::RecordBatch;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 

@@ -13,11 +13,11 @@ use std::{
     },
 };
 
-use catalog::{TableName, TableSchema};
-use datafusion::arrow::{
+use arrow::{
     array::{Array, RecordBatch},
     compute::concat_batches,
 };
+use catalog::{TableName, TableSchema};
 use fjall::OwnedWriteBatch as WriteBatch;
 use parking_lot::{Mutex, RwLock};
 use serde_json::{Map, Value};

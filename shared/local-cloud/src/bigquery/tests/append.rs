@@ -1,5 +1,7 @@
 //! AppendRows: the default stream, schemas, bad rows, faults.
 
+use std::time::{Duration, Instant};
+
 use googleapis::google::cloud::bigquery::storage::v1::{row_error::RowErrorCode, storage_error::StorageErrorCode};
 use prost_types::field_descriptor_proto::{Label, Type};
 use serde_json::json;
@@ -157,5 +159,21 @@ async fn faults_happen_request_by_request() {
         responses.into_inner().message().await.expect_err("the connection is gone");
     }
     assert_eq!(world.ids().await, ["a", "b"]);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_has_arrived_is_applied_though_its_client_is_gone() {
+    let mut world = World::with_table(None).await;
+    let late = Action::Delay(Duration::from_millis(300));
+    world.faults.inject(Rule::new("BigQueryWrite/AppendRows", When::Next(1), late));
+    let connection = world.connect(request(DEFAULT, None, &["late"])).await;
+    assert_eq!(world.ids().await, [""; 0]);
+    drop(connection);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while world.ids().await != ["late"] {
+        assert!(Instant::now() < deadline, "the append never arrived");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     world.stop().await;
 }

@@ -2,9 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use arrow::array::RecordBatch;
 use bytes::Bytes;
-use datafusion::arrow::array::RecordBatch;
-use futures::{StreamExt, stream};
+use futures::StreamExt;
 use googleapis::google::cloud::bigquery::storage::v1::{
     AppendRowsRequest, AppendRowsResponse, RowError,
     append_rows_request::{MissingValueInterpretation, Rows},
@@ -14,6 +14,8 @@ use googleapis::google::cloud::bigquery::storage::v1::{
 };
 use prost::Message;
 use prost_types::DescriptorProto;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
 use super::{
@@ -36,24 +38,28 @@ const LARGE: usize = 64 << 10;
 /// At most so many bad rows of a request are named.
 const ROW_ERRORS: usize = 1000;
 
-/// The answers to the requests of one connection.
+/// The answers to the requests of one connection. What has arrived is carried out whether or not its client waits: a
+/// writer that dies may have sent its last request.
 pub(super) fn responses(
     service: Service,
     connection: Option<wire::Connection>,
-    requests: Streaming<AppendRowsRequest>,
+    mut requests: Streaming<AppendRowsRequest>,
 ) -> impl futures::Stream<Item = Result<AppendRowsResponse, Status>> + Send {
-    let writer = Writer { service, connection, current: String::new(), writers: HashMap::new() };
-    stream::unfold(Some((writer, requests)), async |state| {
-        let (mut writer, mut requests) = state?;
-        let request = match requests.next().await? {
-            Ok(request) => request,
-            Err(status) => return Some((Err(status), None)),
-        };
-        match writer.answer(request).await {
-            Ok(response) => Some((Ok(response), Some((writer, requests)))),
-            Err(status) => Some((Err(status), None)),
+    let mut writer = Writer { service, connection, current: String::new(), writers: HashMap::new() };
+    let (answers, answered) = mpsc::channel(1);
+    tokio::spawn(async move {
+        while let Some(request) = requests.next().await {
+            let answer = match request {
+                Ok(request) => writer.answer(request).await,
+                Err(status) => Err(status),
+            };
+            let is_last = answer.is_err();
+            if answers.send(answer).await.is_err() || is_last {
+                break;
+            }
         }
-    })
+    });
+    ReceiverStream::new(answered)
 }
 
 /// What a connection remembers.

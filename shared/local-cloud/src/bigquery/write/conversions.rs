@@ -1,8 +1,8 @@
 //! Every conversion of protobuf types to column types that the API documents, and its limits.
 
+use arrow::datatypes::i256;
 use bytes::BufMut;
 use catalog::{Field, FieldType, Mode, TableSchema};
-use datafusion::arrow::datatypes::i256;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use prost_types::{
     DescriptorProto, EnumDescriptorProto, EnumValueDescriptorProto, FieldDescriptorProto,

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
+use arrow::datatypes::i256;
 use catalog::{Field, FieldType};
-use datafusion::arrow::datatypes::i256;
 use prost_types::field_descriptor_proto::Type;
 
 use super::plan::{FieldPlan, Message, Source};

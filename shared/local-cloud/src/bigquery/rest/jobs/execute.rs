@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use catalog::{TableName, TableSchema};
-use datafusion::arrow::array::RecordBatch;
 use serde_json::{Map, Value};
 
 use super::super::{error::ApiError, schema};

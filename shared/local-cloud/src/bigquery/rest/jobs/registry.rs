@@ -7,8 +7,8 @@ use std::{
 };
 
 use anyhow::Context;
+use arrow::array::RecordBatch;
 use catalog::TableSchema;
-use datafusion::arrow::array::RecordBatch;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::{runtime::Runtime, sync::watch, task::AbortHandle};

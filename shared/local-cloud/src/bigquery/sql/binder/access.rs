@@ -1,9 +1,7 @@
 //! Names, fields and elements: `a`, `t.a.b`, `a[OFFSET(0)]`, `json.a['b']`.
 
-use datafusion::{
-    logical_expr::Expr,
-    sql::sqlparser::ast::{AccessExpr, Expr as Sql, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Subscript},
-};
+use datafusion_expr::Expr;
+use sqlparser::ast::{AccessExpr, Expr as Sql, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Subscript};
 
 use super::{
     Binder, Bound, SqlError, Type, Value, array, place,

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use datafusion::{
-    logical_expr::{AggregateUDF, Expr, expr::AggregateFunction},
-    sql::sqlparser::ast::{
-        DuplicateTreatment, Expr as Sql, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
-        FunctionArgumentList, HavingBoundKind, NullTreatment,
-    },
+use datafusion_expr::{AggregateUDF, Expr, expr::AggregateFunction};
+use sqlparser::ast::{
+    DuplicateTreatment, Expr as Sql, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause,
+    FunctionArgumentList, HavingBoundKind, NullTreatment,
 };
 
 use super::{Binder, Bound, SqlError, Type, column, grouping::AggregateCall, operator::sort_key, select::Frame};

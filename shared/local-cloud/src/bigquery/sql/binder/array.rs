@@ -1,9 +1,7 @@
 //! STRUCT and ARRAY values.
 
-use datafusion::{
-    logical_expr::Expr,
-    sql::sqlparser::ast::{self, Expr as Sql},
-};
+use datafusion_expr::Expr;
+use sqlparser::ast::{self, Expr as Sql};
 
 use super::{Binder, Bound, Kind, SqlError, Type, Value, literal, place, select::Frame};
 use crate::bigquery::sql::{data_type::StructField, scalar::Scalar};

@@ -1,4 +1,5 @@
-use datafusion::{common::Column, logical_expr::Expr};
+use datafusion_common::Column;
+use datafusion_expr::Expr;
 
 use super::super::{SqlError, calendar, cast, data_type::Type, text, value::Value, zone::Zone};
 use crate::bigquery::decimal::Decimal;

@@ -1,8 +1,6 @@
 //! Function calls as they are written: which of their arguments are parts, intervals or subqueries.
 
-use datafusion::sql::sqlparser::ast::{
-    Expr as Sql, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-};
+use sqlparser::ast::{Expr as Sql, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments};
 
 use super::{Binder, Bound, SqlError, place, select::Frame, subquery::Question};
 use crate::bigquery::sql::{calendar::Part, function};

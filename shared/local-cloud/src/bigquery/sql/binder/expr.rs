@@ -1,9 +1,7 @@
 //! Expressions.
 
-use datafusion::{
-    logical_expr::{Case, Expr, expr::InList},
-    sql::sqlparser::ast::{self, BinaryOperator, CeilFloorKind, DateTimeField, Expr as Sql, Value as SqlValue},
-};
+use datafusion_expr::{Case, Expr, expr::InList};
+use sqlparser::ast::{self, BinaryOperator, CeilFloorKind, DateTimeField, Expr as Sql, Value as SqlValue};
 
 use super::{Binder, Bound, Kind, SqlError, Type, Value, operator, place, select::Frame, subquery::Question};
 use crate::bigquery::sql::{calendar::Part, cast::cast, function, literal as text_literal};
@@ -172,12 +170,9 @@ impl Binder<'_> {
             return Err(SqlError::invalid(message));
         };
         let (l, r) = (operator::group_key(left.coerce(&ty)?, &ty), operator::group_key(right.coerce(&ty)?, &ty));
-        let operator = if same {
-            datafusion::logical_expr::Operator::IsNotDistinctFrom
-        } else {
-            datafusion::logical_expr::Operator::IsDistinctFrom
-        };
-        Ok(Bound::new(datafusion::logical_expr::binary_expr(l, operator, r), Type::Bool))
+        let operator =
+            if same { datafusion_expr::Operator::IsNotDistinctFrom } else { datafusion_expr::Operator::IsDistinctFrom };
+        Ok(Bound::new(datafusion_expr::binary_expr(l, operator, r), Type::Bool))
     }
 
     fn in_list(&mut self, frame: &mut Frame, bound: Bound, list: &[Sql]) -> Result<Expr, SqlError> {
@@ -305,7 +300,7 @@ impl Binder<'_> {
 
 /// `NOT expr`.
 pub(crate) fn negate(expr: Expr) -> Expr {
-    datafusion::logical_expr::not(expr)
+    datafusion_expr::not(expr)
 }
 
 /// CASE: one result of the common type more than there are conditions, or as many.

@@ -1,10 +1,8 @@
 //! FROM: what it lists, and UNNEST.
 
-use datafusion::{
-    common::{JoinType, NullHandling, UnnestOptions},
-    logical_expr::{Expr, LogicalPlanBuilder},
-    sql::sqlparser::ast::{self, Expr as Sql, Ident, JoinConstraint, JoinOperator, TableFactor, TableWithJoins},
-};
+use datafusion_common::{JoinType, NullHandling, UnnestOptions};
+use datafusion_expr::{Expr, LogicalPlanBuilder};
+use sqlparser::ast::{self, Expr as Sql, Ident, JoinConstraint, JoinOperator, TableFactor, TableWithJoins};
 
 use super::{
     Around, Binder, SqlError, Type, alias, array, built, column, columns_of, extend, place, project,

@@ -1,10 +1,8 @@
 //! GROUP BY and the aggregation.
 
-use datafusion::{
-    common::JoinType,
-    logical_expr::{Expr, GroupingSet, LogicalPlanBuilder, when},
-    sql::sqlparser::ast::{self, Expr as Sql, GroupByExpr},
-};
+use datafusion_common::JoinType;
+use datafusion_expr::{Expr, GroupingSet, LogicalPlanBuilder, when};
+use sqlparser::ast::{self, Expr as Sql, GroupByExpr};
 
 use super::{
     Binder, Bound, SqlError, Type, built, column, columns_of, extend,

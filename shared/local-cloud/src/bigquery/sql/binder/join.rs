@@ -1,10 +1,8 @@
 //! JOIN with ON and USING.
 
-use datafusion::{
-    common::JoinType,
-    logical_expr::{Expr, LogicalPlanBuilder, when},
-    sql::sqlparser::ast::{Ident, JoinConstraint},
-};
+use datafusion_common::JoinType;
+use datafusion_expr::{Expr, LogicalPlanBuilder, when};
+use sqlparser::ast::{Ident, JoinConstraint};
 
 use super::{
     Around, Binder, Bound, SqlError, Type, built, column,

@@ -25,17 +25,15 @@ mod window;
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use catalog::{TableName, TableSchema};
-use datafusion::{
-    arrow::array::RecordBatch,
-    error::DataFusionError,
-    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder},
-    sql::sqlparser::{
-        ast::{self, Ident},
-        tokenizer::Span,
-    },
-};
+use datafusion_common::DataFusionError;
+use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use hashbrown::HashMap;
+use sqlparser::{
+    ast::{self, Ident},
+    tokenizer::Span,
+};
 
 pub(crate) use bound::{Bound, Kind, column, literal};
 pub(crate) use expr::case;

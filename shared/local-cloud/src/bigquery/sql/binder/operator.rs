@@ -1,10 +1,8 @@
 //! Operators.
 
-use datafusion::{
-    arrow::datatypes::i256,
-    logical_expr::{Expr, not},
-    sql::sqlparser::ast::{BinaryOperator, UnaryOperator},
-};
+use arrow::datatypes::i256;
+use datafusion_expr::{Expr, not};
+use sqlparser::ast::{BinaryOperator, UnaryOperator};
 
 use super::{Bound, SqlError, Type, Value};
 use crate::bigquery::{

@@ -2,16 +2,14 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::{
-    common::Column,
-    functions_window::row_number::row_number_udwf,
-    logical_expr::{
-        Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, WindowFunctionDefinition,
-        expr::{Cast, WindowFunction},
-    },
-    sql::sqlparser::ast::{self, Expr as Sql, SetExpr},
+use datafusion_common::Column;
+use datafusion_expr::{
+    Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, WindowFunctionDefinition,
+    expr::{Cast, WindowFunction},
 };
+use datafusion_functions_window::row_number::row_number_udwf;
 use hashbrown::HashMap;
+use sqlparser::ast::{self, Expr as Sql, SetExpr};
 
 use super::{
     Around, Binder, Kind, SqlError, Type, Value, alias, built, column, extend, filter, names_of, place, project,
@@ -203,7 +201,7 @@ impl Binder<'_> {
         let mut output = output;
         let order = output.order.iter().map(SortKey::sort).collect();
         let (plan, number) = self.numbered(output.plan, vec![column(&row)], order)?;
-        let bound = |n: usize| datafusion::prelude::lit(i64::try_from(n).unwrap_or(i64::MAX));
+        let bound = |n: usize| datafusion_expr::lit(i64::try_from(n).unwrap_or(i64::MAX));
         let mut condition = column(&number).gt(bound(skip));
         if let Some(fetch) = fetch {
             condition = condition.and(column(&number).lt_eq(bound(skip.saturating_add(fetch))));

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use datafusion::{
-    common::{
-        Column,
-        tree_node::{Transformed, TreeNode},
-    },
-    logical_expr::{Expr, LogicalPlan},
+use datafusion_common::{
+    Column,
+    tree_node::{Transformed, TreeNode},
 };
+use datafusion_expr::{Expr, LogicalPlan};
 use hashbrown::HashMap;
 
 use super::super::data_type::Type;
@@ -148,7 +146,7 @@ pub(crate) fn replace(expr: Expr, parts: &[(Expr, Expr)], allowed: &dyn Fn(&str)
     let mut stranger = None;
     let replaced = expr.transform_down(|e| {
         if let Some((_, by)) = parts.iter().find(|(part, _)| *part == e) {
-            return Ok(Transformed::new(by.clone(), true, datafusion::common::tree_node::TreeNodeRecursion::Jump));
+            return Ok(Transformed::new(by.clone(), true, datafusion_common::tree_node::TreeNodeRecursion::Jump));
         }
         if let Expr::Column(column) = &e
             && !allowed(&column.name)

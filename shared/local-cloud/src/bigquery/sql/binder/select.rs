@@ -2,10 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::{
-    logical_expr::{Expr, LogicalPlanBuilder},
-    sql::sqlparser::ast::{self, Expr as Sql, SelectItem, ValueTableMode, Visit, Visitor},
-};
+use datafusion_expr::{Expr, LogicalPlanBuilder};
+use sqlparser::ast::{self, Expr as Sql, SelectItem, ValueTableMode, Visit, Visitor};
 
 use super::{
     Around, Binder, Bound, Kind, SqlError, Type, alias, column, columns_of, filter,
@@ -308,12 +306,12 @@ impl Binder<'_> {
 
     fn distinct(
         &mut self,
-        plan: datafusion::logical_expr::LogicalPlan,
+        plan: datafusion_expr::LogicalPlan,
         columns: &[OutputColumn],
         exprs: Vec<Expr>,
         keys: &mut [(Expr, SortKey)],
         row: Option<&str>,
-    ) -> Result<datafusion::logical_expr::LogicalPlan, SqlError> {
+    ) -> Result<datafusion_expr::LogicalPlan, SqlError> {
         let mut parts = Vec::with_capacity(columns.len());
         let mut distinct = Vec::with_capacity(columns.len());
         for (out, expr) in columns.iter().zip(exprs) {

@@ -1,11 +1,8 @@
 //! UNION, EXCEPT, INTERSECT.
 
-use datafusion::{
-    functions_aggregate::sum::sum_udaf,
-    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, expr::AggregateFunction},
-    prelude::lit,
-    sql::sqlparser::ast::{SetExpr, SetOperator, SetQuantifier},
-};
+use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, expr::AggregateFunction, lit};
+use datafusion_functions_aggregate::sum::sum_udaf;
+use sqlparser::ast::{SetExpr, SetOperator, SetQuantifier};
 
 use super::{
     Around, Binder, Bound, Kind, SqlError, built, column, extend, filter,

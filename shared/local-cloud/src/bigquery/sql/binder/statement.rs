@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
+use arrow::{array::RecordBatch, datatypes::Schema};
 use catalog::{Field, FieldType, Mode, TableName, TableSchema};
-use datafusion::{
-    arrow::{array::RecordBatch, datatypes::Schema},
-    sql::sqlparser::{
-        ast::{self, ColumnOption, Expr as Sql, ObjectName, ObjectType, SetExpr},
-        tokenizer::Location,
-    },
+use sqlparser::{
+    ast::{self, ColumnOption, Expr as Sql, ObjectName, ObjectType, SetExpr},
+    tokenizer::Location,
 };
 
 use super::{
@@ -224,9 +222,7 @@ impl Binder<'_> {
         }
         let names = fields.iter().zip(&types);
         let schema = Schema::new(
-            names
-                .map(|(f, ty)| datafusion::arrow::datatypes::Field::new(&f.name, ty.arrow(), true))
-                .collect::<Vec<_>>(),
+            names.map(|(f, ty)| arrow::datatypes::Field::new(&f.name, ty.arrow(), true)).collect::<Vec<_>>(),
         );
         let arrays = types.iter().zip(columns).map(|(ty, values)| build(ty, values)).collect::<Result<Vec<_>, _>>();
         let batch = arrays.and_then(|arrays| RecordBatch::try_new(Arc::new(schema), arrays));
@@ -324,7 +320,7 @@ fn absent(ty: &Type) -> Value<'static> {
 }
 
 /// The expression as a value of the column.
-fn assigned(bound: Bound, ty: &Type, name: &str) -> Result<datafusion::logical_expr::Expr, SqlError> {
+fn assigned(bound: Bound, ty: &Type, name: &str) -> Result<datafusion_expr::Expr, SqlError> {
     if bound.fits(ty) {
         return bound.coerce(ty);
     }

@@ -3,13 +3,10 @@
 
 use std::sync::Arc;
 
-use datafusion::{
-    common::JoinType,
-    logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, when},
-    prelude::lit,
-    sql::sqlparser::ast,
-};
+use datafusion_common::JoinType;
+use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit, when};
 use hashbrown::HashMap;
+use sqlparser::ast;
 
 use super::{
     Binder, Bound, SqlError, Type, Value, built, column, literal, names_of, of_datafusion, operator, place, project,
@@ -102,7 +99,7 @@ impl Binder<'_> {
         let name = self.fresh('s');
         let plan = &frame.relation.plan;
         let fields: Vec<_> = plan.schema().fields().iter().map(|f| f.as_ref().clone().with_nullable(true)).collect();
-        let schema = Arc::new(datafusion::arrow::datatypes::Schema::new(fields));
+        let schema = Arc::new(arrow::datatypes::Schema::new(fields));
         let empty = Source { schema, batches: Vec::new() }.scan(&names_of(plan))?;
         let mut rows = Relation { plan: empty, ..frame.relation.clone() };
         let ty = self.apply(&mut rows, query, question.clone(), &name)?;

@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::{Field, Schema};
 use catalog::TableName;
-use datafusion::{
-    arrow::datatypes::{Field, Schema},
-    sql::sqlparser::{ast, tokenizer::Span},
-};
+use sqlparser::{ast, tokenizer::Span};
 
 use super::{
     Binder, SqlError, TableData, Type, column,

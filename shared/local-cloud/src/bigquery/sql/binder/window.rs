@@ -1,22 +1,20 @@
 //! Window functions.
 
-use datafusion::{
-    common::{Column, ScalarValue},
-    functions_window::{
-        cume_dist::cume_dist_udwf,
-        lead_lag::{lag_udwf, lead_udwf},
-        nth_value::{first_value_udwf, last_value_udwf, nth_value_udwf},
-        ntile::ntile_udwf,
-        rank::{dense_rank_udwf, percent_rank_udwf, rank_udwf},
-        row_number::row_number_udwf,
-    },
-    logical_expr::{
-        Expr, LogicalPlanBuilder, SortExpr, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
-        expr::{Cast, NullTreatment, WindowFunction, WindowFunctionParams},
-    },
-    sql::sqlparser::ast::{
-        self, Expr as Sql, Function, FunctionArgumentList, NamedWindowExpr, OrderByExpr, WindowSpec, WindowType,
-    },
+use datafusion_common::{Column, ScalarValue};
+use datafusion_expr::{
+    Expr, LogicalPlanBuilder, SortExpr, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition,
+    expr::{Cast, NullTreatment, WindowFunction, WindowFunctionParams},
+};
+use datafusion_functions_window::{
+    cume_dist::cume_dist_udwf,
+    lead_lag::{lag_udwf, lead_udwf},
+    nth_value::{first_value_udwf, last_value_udwf, nth_value_udwf},
+    ntile::ntile_udwf,
+    rank::{dense_rank_udwf, percent_rank_udwf, rank_udwf},
+    row_number::row_number_udwf,
+};
+use sqlparser::ast::{
+    self, Expr as Sql, Function, FunctionArgumentList, NamedWindowExpr, OrderByExpr, WindowSpec, WindowType,
 };
 
 use super::{
@@ -363,7 +361,7 @@ impl Binder<'_> {
     }
 }
 
-type Ranking = (std::sync::Arc<datafusion::logical_expr::WindowUDF>, Vec<Expr>, Type, Option<fn(Expr) -> Expr>, Needs);
+type Ranking = (std::sync::Arc<datafusion_expr::WindowUDF>, Vec<Expr>, Type, Option<fn(Expr) -> Expr>, Needs);
 
 /// The window functions that are no aggregates.
 fn ranking(name: &str, mut values: Vec<Bound>, to_int: fn(Expr) -> Expr) -> Result<Ranking, SqlError> {
@@ -381,7 +379,7 @@ fn ranking(name: &str, mut values: Vec<Bound>, to_int: fn(Expr) -> Expr) -> Resu
         ("PERCENT_RANK", 0) => (percent_rank_udwf(), Vec::new(), Type::Float64, None, Needs::Order),
         ("CUME_DIST", 0) => (cume_dist_udwf(), Vec::new(), Type::Float64, None, Needs::Order),
         ("NTILE", 1) => {
-            let count = datafusion::prelude::lit(position(&values[0], 1)?);
+            let count = datafusion_expr::lit(position(&values[0], 1)?);
             (ntile_udwf(), vec![count], Type::Int64, Some(to_int), Needs::Order)
         }
         ("FIRST_VALUE" | "LAST_VALUE", 1) => {
@@ -390,7 +388,7 @@ fn ranking(name: &str, mut values: Vec<Bound>, to_int: fn(Expr) -> Expr) -> Resu
             (function, vec![value.expr], value.ty, None, Needs::Anything)
         }
         ("NTH_VALUE", 2) => {
-            let n = datafusion::prelude::lit(position(&values[1], 1)?);
+            let n = datafusion_expr::lit(position(&values[1], 1)?);
             let value = values.remove(0);
             (nth_value_udwf(), vec![value.expr, n], value.ty, None, Needs::Anything)
         }
@@ -398,7 +396,7 @@ fn ranking(name: &str, mut values: Vec<Bound>, to_int: fn(Expr) -> Expr) -> Resu
             let function = if name == "LAG" { lag_udwf() } else { lead_udwf() };
             let offset = values.get(1).map(|bound| position(bound, 0)).transpose()?.unwrap_or(1);
             let value = values[0].clone();
-            let mut args = vec![value.expr, datafusion::prelude::lit(offset)];
+            let mut args = vec![value.expr, datafusion_expr::lit(offset)];
             if let Some(default) = values.get(2) {
                 if !default.fits(&value.ty) {
                     return Err(wrong());

@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use datafusion::{
-    arrow::datatypes::{DataType, i256},
-    functions_aggregate::{
-        average::avg_udaf,
-        count::count_udaf,
-        min_max::{max_udaf, min_udaf},
-        sum::sum_udaf,
-    },
-    logical_expr::{AggregateUDF, Expr, expr::Cast, when},
-    prelude::lit,
+use arrow::datatypes::{DataType, i256};
+use datafusion_expr::{AggregateUDF, Expr, expr::Cast, lit, when};
+use datafusion_functions_aggregate::{
+    average::avg_udaf,
+    count::count_udaf,
+    min_max::{max_udaf, min_udaf},
+    sum::sum_udaf,
 };
 
 use super::{

@@ -1,6 +1,6 @@
 //! Arrays.
 
-use datafusion::logical_expr::Expr;
+use datafusion_expr::Expr;
 
 use super::{Bound, Call, SqlError, Type, Value};
 use crate::bigquery::sql::{

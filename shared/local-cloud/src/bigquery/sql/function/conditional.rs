@@ -1,6 +1,7 @@
 //! IF and its kin, and the SAFE_ arithmetic.
 
-use datafusion::{logical_expr::Expr, sql::sqlparser::ast::BinaryOperator};
+use datafusion_expr::Expr;
+use sqlparser::ast::BinaryOperator;
 
 use super::{Bound, Call, SqlError, Type, Value};
 use crate::bigquery::sql::{

@@ -1,6 +1,7 @@
 //! INTERVAL values, and what they are added to.
 
-use datafusion::{arrow::datatypes::IntervalMonthDayNano, sql::sqlparser::ast::BinaryOperator};
+use arrow::datatypes::IntervalMonthDayNano;
+use sqlparser::ast::BinaryOperator;
 
 use super::{Bound, SqlError, Type, Value};
 use crate::bigquery::sql::{

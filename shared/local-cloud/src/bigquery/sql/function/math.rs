@@ -1,6 +1,6 @@
 //! Numbers.
 
-use datafusion::arrow::datatypes::i256;
+use arrow::datatypes::i256;
 
 use super::{Bound, Call, SqlError, Type, Value};
 use crate::bigquery::sql::{

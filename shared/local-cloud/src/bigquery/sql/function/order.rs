@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
+use arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 
 use super::{SqlError, Type, Value};
 

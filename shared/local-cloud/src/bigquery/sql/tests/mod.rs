@@ -22,8 +22,8 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use arrow::array::RecordBatch;
 use catalog::{TableName, TableSchema};
-use datafusion::arrow::array::RecordBatch;
 
 use super::{
     QueryOutput, QueryParameters, SqlError, Statement, TableData, Warehouse,
@@ -159,8 +159,8 @@ fn shown(schema: &TableSchema, batches: &[RecordBatch]) -> String {
     let types: Vec<Type> = schema.fields.iter().map(Type::of_field).collect();
     let mut lines = Vec::new();
     for batch in batches {
-        let arrow = datafusion::arrow::datatypes::Schema::new(
-            types.iter().map(|ty| datafusion::arrow::datatypes::Field::new("v", ty.arrow(), true)).collect::<Vec<_>>(),
+        let arrow = arrow::datatypes::Schema::new(
+            types.iter().map(|ty| arrow::datatypes::Field::new("v", ty.arrow(), true)).collect::<Vec<_>>(),
         );
         let batch = with_schema(batch, &Arc::new(arrow)).expect("the schema's own types");
         for row in 0..batch.num_rows() {
