@@ -15,5 +15,6 @@ mod loader;
 mod probe;
 mod refusals;
 mod shutdown;
+mod telemetry;
 mod up;
 mod upsert;

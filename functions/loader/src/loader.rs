@@ -92,7 +92,7 @@ impl Loader {
             ledger_health: LedgerHealth::default(),
             generations: Generations::new(registry.is_none().then_some(0)),
             registry,
-            quota: Quota::new(&catalog.quotas),
+            quota: Quota::new(&catalog.quotas, &metrics),
             owner: Owner::generate(),
             metrics: metrics.clone(),
             #[cfg(feature = "unfenced")]
