@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use event::{Outcome, Timestamp};
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, core::Collector,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    core::Collector,
 };
 
 /// Deliveries by stream and outcome (`written`, `duplicate`, `dead_lettered`, `retried`): each delivery is counted once.

@@ -13,13 +13,7 @@ use axum::{
 use http::{HeaderName, HeaderValue, Method};
 use tracing::{Instrument, field::Empty};
 
-use crate::{
-    RequestTrace, SpanKind,
-    metrics::RequestMetrics,
-    otlp,
-    problem::Problem,
-    span::Recording,
-};
+use crate::{RequestTrace, SpanKind, metrics::RequestMetrics, otlp, problem::Problem, span::Recording};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

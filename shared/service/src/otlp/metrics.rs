@@ -5,8 +5,8 @@ use std::time::SystemTime;
 use opentelemetry_proto::tonic::{
     common::v1::KeyValue,
     metrics::v1::{
-        AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ScopeMetrics, Sum, metric,
-        number_data_point,
+        AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ScopeMetrics, Sum,
+        metric, number_data_point,
     },
 };
 use prometheus::proto::{MetricFamily, MetricType};
