@@ -38,7 +38,11 @@ impl Process {
 
     /// Starts the function `name` on a free port and waits until it listens.
     pub fn function(name: &str, env: &[(&str, String)]) -> anyhow::Result<Self> {
-        let mut command = Command::new(Self::binary(name)?);
+        Self::start(name, Command::new(Self::binary(name)?), env)
+    }
+
+    /// Starts the function `name` by `command` on a free port and waits until it listens.
+    pub fn start(name: &str, mut command: Command, env: &[(&str, String)]) -> anyhow::Result<Self> {
         command.env_clear().env("PORT", "0").envs(env.iter().map(|(key, value)| (key, value)));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         let mut child = command.spawn().with_context(|| format!("starting {name}"))?;

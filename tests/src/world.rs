@@ -20,6 +20,8 @@ pub struct Setup {
     pub faults: Faults,
     /// Google's Pub/Sub emulator, in place of the local Pub/Sub.
     pub pubsub: Option<String>,
+    /// Further variables of every function.
+    pub env: Vec<(&'static str, String)>,
     /// Further variables of the loader.
     pub loader_env: Vec<(&'static str, String)>,
 }
@@ -34,6 +36,7 @@ pub struct World {
     receiver: Option<Process>,
     loader: Option<Process>,
     compactor: Option<Process>,
+    env: Vec<(&'static str, String)>,
     loader_env: Vec<(&'static str, String)>,
     catalog: PathBuf,
     http: reqwest::Client,
@@ -42,7 +45,7 @@ pub struct World {
 impl World {
     /// Starts everything, and waits until it is ready.
     pub async fn start(setup: Setup) -> anyhow::Result<Self> {
-        let Setup { data_dir, catalog, faults, pubsub, loader_env } = setup;
+        let Setup { data_dir, catalog, faults, pubsub, env, loader_env } = setup;
         let options = local_cloud::Options { data_dir, faults: faults.clone(), ..Default::default() };
         let project = options.project.clone();
         let cloud = LocalCloud::start(options).await?;
@@ -54,6 +57,7 @@ impl World {
             receiver: None,
             loader: None,
             compactor: None,
+            env,
             loader_env,
             catalog: catalog.unwrap_or_else(Self::catalog_file),
             http: reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?,
@@ -206,7 +210,7 @@ impl World {
         let mut env = self.endpoints.environment(&self.catalog);
         env.push(("PIPAS_REDIS_URL", Self::redis_url()?));
         env.push(("PIPAS_COMPACTOR_IDLE_MS", "500".to_owned()));
-        env.extend(more.iter().cloned());
+        env.extend(self.env.iter().chain(more).cloned());
         Process::function(name, &env)
     }
 }

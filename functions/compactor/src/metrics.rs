@@ -18,6 +18,8 @@ pub(crate) const RUNS: &str = "pipas_compactor_runs_total";
 pub(crate) const RUN_DURATION: &str = "pipas_compactor_run_duration_seconds";
 /// 1 where the last run left messages in the subscription, by stream.
 pub(crate) const BACKLOG_LEFT: &str = "pipas_compactor_backlog_left";
+/// When a run last came to a good end, in seconds since 1970, by stream.
+pub(crate) const LAST_RUN: &str = "pipas_compactor_last_run_timestamp_seconds";
 
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
@@ -28,6 +30,7 @@ pub(crate) struct Metrics {
     runs: IntCounterVec,
     run_duration: HistogramVec,
     backlog_left: IntGaugeVec,
+    last_run: IntGaugeVec,
 }
 
 impl Metrics {
@@ -43,6 +46,7 @@ impl Metrics {
             runs: counter(RUNS, "Runs, by how they ended", &["stream", "state"])?,
             run_duration: HistogramVec::new(duration, &["stream"])?,
             backlog_left: IntGaugeVec::new(Opts::new(BACKLOG_LEFT, "1 where the last run left messages"), &["stream"])?,
+            last_run: IntGaugeVec::new(Opts::new(LAST_RUN, "When a run last came to a good end"), &["stream"])?,
         })
     }
 
@@ -61,6 +65,9 @@ impl Metrics {
             self.run_duration.with_label_values(&[stream]).observe(report.duration_ms as f64 / 1000.0);
             self.backlog_left.with_label_values(&[stream]).set(i64::from(report.backlog_left));
         }
+        if !matches!(report.state, State::AlreadyRunning | State::Failed) {
+            self.last_run.with_label_values(&[stream]).set(event::Timestamp::now().as_second());
+        }
     }
 
     /// A registry of these metrics.
@@ -73,6 +80,7 @@ impl Metrics {
         registry.register(Box::new(self.runs.clone()))?;
         registry.register(Box::new(self.run_duration.clone()))?;
         registry.register(Box::new(self.backlog_left.clone()))?;
+        registry.register(Box::new(self.last_run.clone()))?;
         Ok(registry)
     }
 }

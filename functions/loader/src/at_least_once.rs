@@ -11,7 +11,7 @@ use crate::{
     dead_letters::DeadLetter,
     error::LoaderError,
     loader::chain,
-    row::{Incoming, Place},
+    row::{Incoming, Origin, Place},
     table::{Purpose, Table},
     version::OpenTable,
 };
@@ -44,7 +44,7 @@ pub(crate) async fn load(
         (Err(rejection), _) => Err(RowFailure::Rejected(rejection)),
     };
     let appended = match row {
-        Ok((row, descriptor)) => open.appender().append(row, descriptor).await,
+        Ok((row, descriptor)) => traced(table, &origin, open.appender().append(row, descriptor)).await,
         Err(failure) => Err(failure),
     };
     let rejection = match appended {
@@ -71,6 +71,22 @@ pub(crate) async fn load(
         event::Outcome::Duplicate => Answer::Duplicate,
         _ => Answer::DeadLettered,
     })
+}
+
+/// Appends to the default stream, and shows it in the event's trace.
+pub(crate) async fn traced<T>(
+    table: &Table,
+    origin: &Origin,
+    append: impl Future<Output = Result<T, RowFailure>>,
+) -> Result<T, RowFailure> {
+    let place = Place { write_stream: DEFAULT_STREAM, write_offset: None, at: Timestamp::now() };
+    let span = origin.appending(&table.name, 1, place);
+    let appended = append.await;
+    match &appended {
+        Ok(_) => span.end(Ok(())),
+        Err(failure) => span.end(Err(&failure.to_string())),
+    }
+    appended
 }
 
 /// What a delivery is told whose append failed for now; the table may not be what it was.

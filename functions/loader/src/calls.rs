@@ -28,7 +28,10 @@ pub(crate) async fn create_stream(services: Arc<Services>, table: TableName, gen
         return Done::Input(Input::CreateFailed);
     }
     let created = match services.storage.create_write_stream(&table).await {
-        Ok(name) => name,
+        Ok(name) => {
+            services.metrics.write_streams.inc();
+            name
+        }
         Err(error) => {
             tracing::warn!(%table, error = %chain(&error), "no write stream could be created");
             return Done::Input(Input::CreateFailed);

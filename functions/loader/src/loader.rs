@@ -77,7 +77,7 @@ impl Loader {
             None => PushAuth::None,
         };
         let metrics = Metrics::new()?;
-        let ledger = ledger(&config.ledger).await?;
+        let ledger = ledger(&config.ledger)?;
         let registry = match (catalog.registry, &config.registry) {
             (catalog::Registry::Storage, Some(store)) => Some(Registry::new(ObjectStore::connect(store).await?)),
             (catalog::Registry::Storage, None) => return Err(StartError::NoRegistry),
@@ -92,7 +92,7 @@ impl Loader {
             ledger_health: LedgerHealth::default(),
             generations: Generations::new(registry.is_none().then_some(0)),
             registry,
-            quota: Quota::new(&catalog.quotas),
+            quota: Quota::new(&catalog.quotas, &metrics),
             owner: Owner::generate(),
             metrics: metrics.clone(),
             #[cfg(feature = "unfenced")]
@@ -204,26 +204,13 @@ pub fn router(loader: Loader) -> App {
         .on_drain(move || async move { drained.drain().await })
 }
 
-/// How long the start waits for the ledger, which may come later.
-const LEDGER_PATIENCE: Duration = Duration::from_secs(1);
-
-async fn ledger(config: &LedgerConfig) -> Result<Arc<dyn Ledger>, StartError> {
+fn ledger(config: &LedgerConfig) -> Result<Arc<dyn Ledger>, StartError> {
     match config {
         LedgerConfig::Redis { url, buckets } => {
             let settings = RedisSettings { buckets: *buckets, ..RedisSettings::new(url.clone()) };
-            let ledger = RedisLedger::new(&settings)?;
-            match timeout(LEDGER_PATIENCE, ledger.eviction_policy()).await {
-                Ok(Ok(Some(policy))) if policy != "noeviction" => {
-                    tracing::error!(
-                        redis.maxmemory_policy = policy,
-                        "the ledger's server deletes claims when it is full"
-                    );
-                }
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => tracing::warn!(error = %chain(&error), "the ledger does not answer yet"),
-                Err(_) => tracing::warn!("the ledger does not answer yet"),
-            }
-            Ok(Arc::new(ledger))
+            let ledger = Arc::new(RedisLedger::new(&settings)?);
+            tokio::spawn(look_at(Arc::clone(&ledger)));
+            Ok(ledger)
         }
         LedgerConfig::InProcess { journal: None } => {
             tracing::warn!(
@@ -234,6 +221,21 @@ async fn ledger(config: &LedgerConfig) -> Result<Arc<dyn Ledger>, StartError> {
         LedgerConfig::InProcess { journal: Some(folder) } => journalled(folder),
     }
 }
+
+/// Warns of a server that is no ledger. The start does not wait for it: the server may come later, and `/readyz` asks it.
+async fn look_at(ledger: Arc<RedisLedger>) {
+    match timeout(LEDGER_PATIENCE, ledger.eviction_policy()).await {
+        Ok(Ok(Some(policy))) if policy != "noeviction" => {
+            tracing::error!(redis.maxmemory_policy = policy, "the ledger's server deletes claims when it is full");
+        }
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::warn!(error = %chain(&error), "the ledger does not answer yet"),
+        Err(_) => tracing::warn!("the ledger does not answer yet"),
+    }
+}
+
+/// How long the ledger's server may take to say what it is.
+const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(feature = "journal")]
 fn journalled(folder: &std::path::Path) -> Result<Arc<dyn Ledger>, StartError> {

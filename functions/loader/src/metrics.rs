@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use event::{Outcome, Timestamp};
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    core::Collector,
 };
 
 /// Deliveries by stream and outcome (`written`, `duplicate`, `dead_lettered`, `retried`): each delivery is counted once.
@@ -44,6 +45,12 @@ pub const MISMATCHES: &str = "pipas_loader_stream_mismatches_total";
 /// `connections`, `throughput`).
 pub const BRAKED: &str = "pipas_loader_braked_total";
 
+/// Write streams that were created.
+pub const WRITE_STREAMS: &str = "pipas_loader_write_streams_total";
+/// What the catalog says of the project's quotas, by quota as above: what is used of them is told by
+/// `pipas_loader_write_streams_total`, `pipas_append_connections` and `pipas_append_bytes_total`.
+pub const QUOTA_LIMIT: &str = "pipas_loader_quota_limit";
+
 /// The loader's counters. Cheap to clone; every clone counts into the same.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
@@ -65,6 +72,8 @@ pub(crate) struct Metrics {
     pub(crate) unclaimed: IntCounterVec,
     pub(crate) mismatches: IntCounter,
     pub(crate) braked: IntCounterVec,
+    pub(crate) write_streams: IntCounter,
+    pub(crate) quota_limit: IntGaugeVec,
     pub(crate) storage: storage_write::Metrics,
 }
 
@@ -107,6 +116,11 @@ impl Metrics {
             unclaimed: vec(&registry, UNCLAIMED, "Rows appended without a claim", &["stream"])?,
             mismatches: put(&registry, IntCounter::new(MISMATCHES, "Streams whose rows are not what was counted")?)?,
             braked: vec(&registry, BRAKED, "Calls not made for a quota's sake", &["quota"])?,
+            write_streams: put(&registry, IntCounter::new(WRITE_STREAMS, "Write streams created")?)?,
+            quota_limit: put(
+                &registry,
+                IntGaugeVec::new(Opts::new(QUOTA_LIMIT, "The project's quotas, as the catalog says"), &["quota"])?,
+            )?,
             storage: storage_write::Metrics::new(&registry)?,
             registry,
         })

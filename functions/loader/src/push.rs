@@ -6,9 +6,10 @@ use axum::{
     body::to_bytes,
     extract::{Path, Request, State},
 };
-use event::Outcome;
+use event::{Outcome, attribute};
 use http::{HeaderMap, StatusCode, header};
 use pubsub::push;
+use service::{RequestTrace, TraceContext};
 
 use crate::{
     error::LoaderError,
@@ -20,9 +21,10 @@ use crate::{
 pub(crate) async fn push(
     State(loader): State<Arc<Inner>>,
     path: Option<Path<String>>,
+    trace: RequestTrace,
     request: Request,
 ) -> Result<StatusCode, LoaderError> {
-    let loaded = load(&loader, path.as_ref().map(|Path(stream)| stream.as_str()), request).await;
+    let loaded = load(&loader, path.as_ref().map(|Path(stream)| stream.as_str()), &trace, request).await;
     match loaded {
         Ok(_) => Ok(StatusCode::NO_CONTENT),
         Err(error) => {
@@ -33,19 +35,27 @@ pub(crate) async fn push(
     }
 }
 
-async fn load(loader: &Inner, path: Option<&str>, request: Request) -> Result<Outcome, LoaderError> {
+async fn load(
+    loader: &Inner,
+    path: Option<&str>,
+    trace: &RequestTrace,
+    request: Request,
+) -> Result<Outcome, LoaderError> {
     let (head, body) = request.into_parts();
     loader.auth.verify(authorization(&head.headers)).await?;
     let room = loader.room(length(&head.headers))?;
     let body =
         to_bytes(body, push::MAX_BODY_BYTES).await.map_err(|error| LoaderError::Body { detail: chain(&error) })?;
     let delivery = push::decode(&head.headers, body)?;
+    if let Some(parent) = delivery.message.attribute(attribute::TRACEPARENT).and_then(TraceContext::parse) {
+        trace.join(parent);
+    }
     let stream = loader.stream(path, &delivery.subscription)?;
     let counted = Counted::new(&loader.metrics, &stream.label);
     if loader.stop.is_cancelled() {
         return Err(LoaderError::Stopping);
     }
-    let outcome = stream.load(delivery, room).await?;
+    let outcome = stream.load(delivery, trace.context(), room).await?;
     counted.end(outcome);
     Ok(outcome)
 }

@@ -6,7 +6,10 @@ use catalog::Quotas;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::loader::{Services, chain};
+use crate::{
+    loader::{Services, chain},
+    metrics::Metrics,
+};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -31,7 +34,15 @@ struct Bucket {
 pub(crate) struct UsedUp(pub(crate) &'static str);
 
 impl Quota {
-    pub(crate) fn new(quotas: &Quotas) -> Self {
+    /// The shares of `quotas`, which `metrics` shows.
+    pub(crate) fn new(quotas: &Quotas, metrics: &Metrics) -> Self {
+        for (quota, limit) in [
+            ("create_write_stream", quotas.create_write_stream_per_hour),
+            ("connections", quotas.connections),
+            ("throughput", quotas.throughput_bytes_per_second),
+        ] {
+            metrics.quota_limit.with_label_values(&[quota]).set(i64::try_from(limit).unwrap_or(i64::MAX));
+        }
         let share = |limit: u64| limit as f64 * quotas.share;
         let bytes_a_second = share(quotas.throughput_bytes_per_second);
         Self {

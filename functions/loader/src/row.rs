@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use catalog::TableName;
 use event::{Bytes, EventId, Message, Rejection, Timestamp};
 use exactly_once::{EventKey, PayloadHash};
 use serde_json::json;
+use service::{Span, SpanKind, TraceContext, Tracer};
 use storage_write::Ingest;
 
 use crate::{dead_letters::DeadLetter, loader::Room, version::Version};
@@ -18,9 +20,29 @@ pub(crate) struct Origin {
     pub(crate) event_id: Option<EventId>,
     pub(crate) message: Message,
     pub(crate) delivery_attempt: Option<u32>,
+    /// The push that brought it.
+    pub(crate) trace: TraceContext,
 }
 
+const TRACER: Tracer = Tracer::new("loader");
+
 impl Origin {
+    /// The append of its row, in the trace of its push; ended by whoever appends.
+    pub(crate) fn appending(&self, table: &TableName, rows: usize, place: Place<'_>) -> Span {
+        let mut span = TRACER.span("append", SpanKind::Client, self.trace);
+        if span.is_recorded() {
+            span.attribute("db.system.name", "gcp.bigquery")
+                .attribute("db.collection.name", table.to_string())
+                .attribute("db.operation.batch.size", rows)
+                .attribute("messaging.message.id", self.message.message_id.as_str())
+                .attribute("pipas.write_stream", place.write_stream);
+            if let Some(offset) = place.write_offset {
+                span.attribute("pipas.write_offset", offset);
+            }
+        }
+        span
+    }
+
     /// When the event was first seen: by the receiver, else by Pub/Sub.
     pub(crate) fn since(&self) -> Timestamp {
         self.message.received_at().unwrap_or(self.message.publish_time)

@@ -7,6 +7,7 @@ use event::{EventId, Outcome, Reason, Rejection};
 use exactly_once::{Answer, Limits, PayloadHash};
 use futures::future::join_all;
 use pubsub::push::PushDelivery;
+use service::TraceContext;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -68,9 +69,15 @@ impl StreamLoader {
     }
 
     /// Loads one delivery: afterwards its event is a row or a dead letter, or an error says that it must come again.
-    pub(crate) async fn load(&self, delivery: PushDelivery, room: Room) -> Result<Outcome, LoaderError> {
+    /// What is done for it stands below `trace`.
+    pub(crate) async fn load(
+        &self,
+        delivery: PushDelivery,
+        trace: TraceContext,
+        room: Room,
+    ) -> Result<Outcome, LoaderError> {
         let PushDelivery { message, delivery_attempt, .. } = delivery;
-        let mut origin = Origin { stream: Arc::clone(&self.label), event_id: None, message, delivery_attempt };
+        let mut origin = Origin { stream: Arc::clone(&self.label), event_id: None, message, delivery_attempt, trace };
         let Routed { table, delivery: promised, id } = match self.route(&origin) {
             Ok(routed) => routed,
             Err(rejection) => {

@@ -28,7 +28,7 @@ pub(crate) async fn load(
     let services = &table.services;
     let Incoming { content, origin, room: _room, .. } = incoming;
     let appended = match encode(&content, &origin, upsert, probe) {
-        Ok((row, descriptor)) => open.appender().append(row, descriptor).await,
+        Ok((row, descriptor)) => at_least_once::traced(table, &origin, open.appender().append(row, descriptor)).await,
         Err(rejection) => Err(RowFailure::Rejected(rejection)),
     };
     let rejection = match appended {

@@ -12,6 +12,7 @@ use exactly_once::{
     State, Time, Verdict,
 };
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use service::Span;
 use storage_write::{AppendError, Appended, SharedDescriptor, StreamWriter, WriteStreamName};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -240,6 +241,7 @@ impl Driver {
             }
         };
         self.frozen = Some((request, sealed.clone()));
+        let spans = self.appending(stream, offset, rows);
         let Sealed { rows, descriptor } = sealed;
         let mut writer = match self.stream.take().filter(|writer| writer.stream().id() == &**stream) {
             Some(mut writer) => {
@@ -254,8 +256,22 @@ impl Driver {
         self.call(async move {
             let count = rows.len();
             let result = writer.append(offset, rows).await;
+            for span in spans {
+                span.end(result.as_ref().map(drop).map_err(AppendError::name));
+            }
             Done::Appended { call, rows: count, writer, result }
         });
+    }
+
+    /// The append, in the trace of each row that is traced.
+    fn appending(&self, stream: &Arc<str>, offset: i64, rows: &[EventKey]) -> Vec<Span> {
+        let at = Timestamp::now();
+        let of_row = |(index, key)| {
+            let origin = &self.events.get(key)?.origin;
+            let place = Place { write_stream: stream, write_offset: Some(offset + index as i64), at };
+            origin.trace.is_sampled().then(|| origin.appending(&self.name, rows.len(), place))
+        };
+        rows.iter().enumerate().filter_map(of_row).collect()
     }
 
     /// The request's rows, each with its place in it.

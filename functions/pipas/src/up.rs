@@ -59,6 +59,7 @@ pub(crate) struct UpArgs {
 
 pub(crate) async fn up(global: &Global, args: UpArgs) -> anyhow::Result<()> {
     install_logs();
+    service::export_telemetry(&Env::from_process())?;
     let catalog = Catalog::load(&args.catalog)?;
     let data = DataDir::take(&global.data_dir, args.ephemeral)?;
     let instance = Instance::start(&args, &catalog, &data).await?;

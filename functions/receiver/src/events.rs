@@ -8,6 +8,7 @@ use axum::{
 use event::Timestamp;
 use http::HeaderMap;
 use serde::Serialize;
+use service::{RequestTrace, SpanKind, Tracer};
 use utoipa::ToSchema;
 
 use crate::{Receiver, body, error::ReceiverError, headers::Producer, intake::Intake, openapi};
@@ -63,11 +64,12 @@ pub struct Accepted {
 pub(crate) async fn post(
     State(receiver): State<Receiver>,
     Path(stream): Path<String>,
+    trace: RequestTrace,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Accepted>, ReceiverError> {
     let taken = match receiver.intake(&stream) {
-        Ok(intake) => take(&receiver, intake, &headers, body).await,
+        Ok(intake) => take(&receiver, intake, &trace, &headers, body).await,
         Err(error) => Err(error),
     };
     if let Err(error) = &taken {
@@ -76,9 +78,13 @@ pub(crate) async fn post(
     taken
 }
 
+/// What a request does is shown in these spans; a message names the last one as its parent.
+const TRACER: Tracer = Tracer::new("receiver");
+
 async fn take(
     receiver: &Receiver,
     intake: &Intake,
+    trace: &RequestTrace,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Json<Accepted>, ReceiverError> {
@@ -86,10 +92,14 @@ async fn take(
     let (body, _room) = body::read(body, receiver.max_body_bytes, &receiver.room).await?;
     let slices = body::slice(&body, producer.form)?;
     let count = slices.len();
-    let published = match intake.events(slices, &producer, Timestamp::now()) {
+    let mut publishing = TRACER.span("publish", SpanKind::Producer, trace.context());
+    publishing.attribute("messaging.system", "gcp_pubsub").attribute("messaging.destination.name", intake.name());
+    publishing.attribute("messaging.batch.message_count", count);
+    let published = match intake.events(slices, &producer, publishing.context(), Timestamp::now()) {
         Ok(events) => intake.publish(events, &receiver.metrics).await,
         Err(error) => Err(error),
     };
+    publishing.end(published.as_ref().map(drop).map_err(ReceiverError::result));
     let event_ids = published.inspect_err(|error| receiver.metrics.refused(intake.name(), error, count))?;
     Ok(Json(Accepted { accepted: event_ids.len(), event_ids }))
 }

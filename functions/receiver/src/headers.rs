@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use event::{EventId, Timestamp, attribute};
 use http::{HeaderMap, HeaderName, header};
-use service::TraceContext;
 
 use crate::{error::ReceiverError, ids::RequestIds};
 
@@ -37,7 +36,6 @@ pub(crate) struct Producer {
     pub(crate) source: String,
     pub(crate) event_type: Option<String>,
     pub(crate) time: Option<Timestamp>,
-    pub(crate) traceparent: Option<String>,
     pub(crate) attributes: BTreeMap<String, String>,
 }
 
@@ -45,16 +43,12 @@ impl Producer {
     /// Reads the headers; the first that is bad is named.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Self, ReceiverError> {
         let form = form(headers)?;
-        // A trace that is broken is no reason to refuse an event.
-        let traceparent = headers.get(attribute::TRACEPARENT).and_then(|value| value.to_str().ok());
-        let traceparent = traceparent.filter(|value| TraceContext::parse(value).is_some());
         Ok(Self {
             form,
             ids: ids(headers)?,
             source: cloud_event(headers, attribute::SOURCE)?.unwrap_or_else(|| "anonymous".to_owned()),
             event_type: cloud_event(headers, attribute::TYPE)?,
             time: time(headers)?,
-            traceparent: traceparent.map(str::to_owned),
             attributes: attributes(headers)?,
         })
     }
@@ -228,7 +222,6 @@ mod tests {
             ("ce-subject", "s"),
             ("ce-pipasreceived", "forged"),
             ("pipas-attribute-team", "a"),
-            ("traceparent", "not a trace"),
         ])
         .expect("good headers");
         assert_eq!(producer.ids, RequestIds::Event(EventId::new("café %").expect("an id")));
@@ -237,7 +230,6 @@ mod tests {
             producer.attributes,
             BTreeMap::from([("ce-subject".into(), "s".into()), ("team".into(), "a".into())])
         );
-        assert_eq!(producer.traceparent, None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Instant;
 use catalog::{Probe, Stream};
 use event::{Event, EventId, Timestamp};
 use pubsub::{MAX_MESSAGE_BYTES, Outgoing, PublishError, Publisher};
+use service::TraceContext;
 
 use crate::{
     body::{BadEvents, Slice},
@@ -51,14 +52,15 @@ impl Intake {
         self.publisher.flush().await;
     }
 
-    /// The events of a request, or every reason why it has none.
+    /// The events of a request, or every reason why it has none. Each names `trace` as what it came from.
     pub(crate) fn events(
         &self,
         slices: Vec<Slice>,
         producer: &Producer,
+        trace: TraceContext,
         now: Timestamp,
     ) -> Result<Vec<Event>, ReceiverError> {
-        let count = slices.len();
+        let (count, traceparent) = (slices.len(), trace.to_string());
         if self.stream.event_id.is_none() {
             producer.ids.check(count)?;
         }
@@ -66,7 +68,8 @@ impl Intake {
         let mut events = Vec::with_capacity(count);
         for (index, slice) in slices.into_iter().enumerate() {
             let (line, column) = (slice.line, slice.column);
-            match self.event(slice, index, count, producer, now) {
+            let event = self.event(slice, index, count, producer, now);
+            match event.map(|event| Event { traceparent: Some(traceparent.clone()), ..event }) {
                 Ok(event) => match size(&event) {
                     size if size <= MAX_MESSAGE_BYTES => events.push(event),
                     size => large.add(BadEvent { index: Some(index), line, column, detail: too_large(size) }),
@@ -98,7 +101,7 @@ impl Intake {
             event_type: producer.event_type.clone().unwrap_or_else(|| self.stream.name.clone()),
             time: producer.time,
             received_at: now,
-            traceparent: producer.traceparent.clone(),
+            traceparent: None,
             ordering_key: found.ordering_key,
             attributes: producer.attributes.clone(),
             data: slice.data,

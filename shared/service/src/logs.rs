@@ -34,6 +34,9 @@ struct CloudLogging<W> {
     write: fn() -> W,
 }
 
+/// Fields that are labels too, by which Cloud Logging finds entries quickly.
+const LABELS: [&str; 3] = ["stream", "table", "reason"];
+
 /// A span's fields, kept until its events are written.
 struct Fields(Map<String, Value>);
 
@@ -66,7 +69,13 @@ where
             }
         }
         event.record(&mut Collect(&mut fields));
-        let entry = self.entry(*event.metadata().level(), event.metadata().target(), Timestamp::now(), fields);
+        let metadata = event.metadata();
+        let mut entry = self.entry(*metadata.level(), metadata.target(), Timestamp::now(), fields);
+        if *metadata.level() <= Level::WARN
+            && let (Some(file), Some(line)) = (metadata.file(), metadata.line())
+        {
+            entry["logging.googleapis.com/sourceLocation"] = json!({ "file": file, "line": line.to_string() });
+        }
         let mut line = entry.to_string();
         line.push('\n');
         // There is nowhere to say that the log cannot be written.
@@ -80,13 +89,22 @@ impl<W> CloudLogging<W> {
         let (span, sampled) = (fields.remove("trace.span_id"), fields.remove("trace.sampled"));
         let service = fields.remove("service").unwrap_or_else(|| self.service.into());
         let message = fields.remove("message").unwrap_or_default();
+        let mut labels = json!({ "service": service });
+        for name in LABELS {
+            if let Some(value @ Value::String(_)) = fields.get(name) {
+                labels[name] = value.clone();
+            }
+        }
         let mut entry = json!({
             "severity": severity(level),
             "time": format!("{now:.6}"),
             "message": message,
             "target": target,
-            "logging.googleapis.com/labels": { "service": service },
+            "logging.googleapis.com/labels": labels,
         });
+        if let Some(request) = http_request(&mut fields) {
+            entry["httpRequest"] = request;
+        }
         if let (Some(Value::String(trace)), Some(project)) = (trace, &self.project) {
             entry["logging.googleapis.com/trace"] = format!("projects/{project}/traces/{trace}").into();
             entry["logging.googleapis.com/spanId"] = span.unwrap_or_default();
@@ -99,6 +117,18 @@ impl<W> CloudLogging<W> {
         }
         entry
     }
+}
+
+/// The request of the line that is written when it is answered; before that a request has no status.
+fn http_request(fields: &mut Map<String, Value>) -> Option<Value> {
+    let status = fields.remove("http.status")?;
+    let seconds = fields.remove("request.duration_ms").and_then(|took| took.as_f64()).unwrap_or_default() / 1000.0;
+    Some(json!({
+        "requestMethod": fields.remove("http.method").unwrap_or_default(),
+        "requestUrl": fields.remove("http.path").unwrap_or_default(),
+        "status": status,
+        "latency": format!("{seconds:.6}s"),
+    }))
 }
 
 fn severity(level: Level) -> &'static str {
@@ -152,6 +182,7 @@ mod tests {
         let logs = CloudLogging { service: "receiver", project: Some("p".into()), write: io::sink };
         let fields = json!({
             "message": "listening", "address": "0.0.0.0:1", "severity": "forged",
+            "stream": "chat", "http.method": "POST", "http.path": "/push/chat", "http.status": 204, "request.duration_ms": 12.5,
             "trace.id": "4bf92f3577b34da6a3ce929d0e0e4736", "trace.span_id": "00f067aa0ba902b7", "trace.sampled": true,
         });
         let fields = fields.as_object().cloned().unwrap_or_default();
@@ -160,8 +191,11 @@ mod tests {
             logs.entry(Level::WARN, "service", now, fields),
             json!({
                 "severity": "WARNING", "time": "2024-02-01T10:04:46.500000Z", "message": "listening", "target": "service",
-                "address": "0.0.0.0:1",
-                "logging.googleapis.com/labels": { "service": "receiver" },
+                "address": "0.0.0.0:1", "stream": "chat",
+                "httpRequest": {
+                    "requestMethod": "POST", "requestUrl": "/push/chat", "status": 204, "latency": "0.012500s",
+                },
+                "logging.googleapis.com/labels": { "service": "receiver", "stream": "chat" },
                 "logging.googleapis.com/trace": "projects/p/traces/4bf92f3577b34da6a3ce929d0e0e4736",
                 "logging.googleapis.com/spanId": "00f067aa0ba902b7",
                 "logging.googleapis.com/trace_sampled": true,

@@ -1,6 +1,9 @@
 //! What surrounds every request: its id, its span, its duration, and a 500 for a panic.
 
-use std::{any::Any, time::Instant};
+use std::{
+    any::Any,
+    time::{Instant, SystemTime},
+};
 
 use axum::{
     extract::{MatchedPath, Request, State},
@@ -10,7 +13,7 @@ use axum::{
 use http::{HeaderName, HeaderValue, Method};
 use tracing::{Instrument, field::Empty};
 
-use crate::{TraceContext, metrics::RequestMetrics, problem::Problem};
+use crate::{RequestTrace, SpanKind, metrics::RequestMetrics, otlp, problem::Problem, span::Recording};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -22,7 +25,7 @@ pub(crate) struct Observed {
 
 /// Runs the request in its span, and notes how it ended.
 pub(crate) async fn observe(State(observed): State<Observed>, mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
+    let (start, started) = (SystemTime::now(), Instant::now());
     let id = request_id(&request);
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = method_label(request.method());
@@ -38,17 +41,34 @@ pub(crate) async fn observe(State(observed): State<Observed>, mut request: Reque
         trace.span_id = Empty,
         trace.sampled = Empty,
     );
-    if let Some(trace) = TraceContext::from_headers(request.headers()) {
-        span.record("trace.id", trace.trace_id)
-            .record("trace.span_id", trace.span_id)
-            .record("trace.sampled", trace.sampled);
-    }
+    let trace = RequestTrace::of(request.headers());
+    trace.log_into(&span);
+    request.extensions_mut().insert(trace.clone());
     request.headers_mut().insert(REQUEST_ID, id.clone());
     let mut response = next.run(request).instrument(span.clone()).await;
     let (status, elapsed) = (response.status(), started.elapsed());
     span.record("http.status", status.as_u16()).record("request.duration_ms", elapsed.as_secs_f64() * 1000.0);
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     observed.metrics.observe(route, method, status.as_u16(), elapsed.as_secs_f64());
+    if otlp::records(trace.context()) {
+        let placed = trace.placed();
+        otlp::export(Recording {
+            service: observed.service,
+            name: format!("{method} {route}"),
+            kind: SpanKind::Server,
+            context: placed.context,
+            parent: placed.parent,
+            link: trace.left(),
+            start,
+            took: elapsed,
+            attributes: vec![
+                ("http.request.method", method.into()),
+                ("http.route", route.into()),
+                ("http.response.status_code", status.as_u16().into()),
+            ],
+            error: status.is_server_error().then(|| status.to_string()),
+        });
+    }
     // Whoever refused it has logged why; this is the request's own line, wanted when someone looks for it.
     span.in_scope(|| tracing::debug!("request"));
     response.headers_mut().insert(REQUEST_ID, id);

@@ -3,7 +3,7 @@ use std::{error::Error, process::ExitCode, time::Duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{App, Env, EnvError, logs, serve};
+use crate::{App, Env, EnvError, logs, otlp, serve};
 
 /// The error of a function that could not start.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -43,7 +43,9 @@ where
 {
     let mut read = env.read();
     let port = read.or("PORT", "a port from 0 to 65535", 8080u16);
+    let telemetry = otlp::Settings::read(&mut read);
     let app = together(read.finish(), build(env.clone()).await)?;
+    otlp::install(telemetry);
     let stop = CancellationToken::new();
     on_signal(stop.clone())?;
     let listener = TcpListener::bind(("0.0.0.0", port)).await?;
@@ -86,7 +88,7 @@ fn failed(name: &'static str, error: &dyn Error) -> ExitCode {
 }
 
 /// The error and its sources, each once.
-fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

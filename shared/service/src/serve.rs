@@ -17,6 +17,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::{
     App, Drain, health,
     metrics::RequestMetrics,
+    otlp,
     request::{self, Observed},
 };
 
@@ -29,7 +30,7 @@ const HEAD_LIMIT: Duration = Duration::from_secs(30);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `app` over HTTP/1.1 and h2c until `stop` is cancelled; then stops accepting, lets in-flight requests end, runs the
-/// drains, and returns within [`DRAIN_DEADLINE`] whatever they do.
+/// drains, and returns within [`DRAIN_DEADLINE`] whatever they do, and a second more where a collector is to be told.
 pub async fn serve(name: &'static str, listener: TcpListener, app: App, stop: CancellationToken) -> io::Result<()> {
     serve_within(DRAIN_DEADLINE, name, listener, app, stop).await
 }
@@ -42,6 +43,7 @@ async fn serve_within(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let metrics = RequestMetrics::new(&app.registry).map_err(io::Error::other)?;
+    otlp::watch(name, &app.registry);
     let router = Router::new()
         .merge(app.router)
         .merge(health::router(app.readiness, app.registry))
@@ -64,6 +66,7 @@ async fn serve_within(
     if timeout_at(until, run_all(app.drains)).await.is_err() {
         tracing::error!(service = name, limit_ms = deadline.as_millis(), "the drain did not end in time");
     }
+    otlp::flush().await;
     tracing::info!(service = name, "stopped");
     Ok(())
 }

@@ -119,6 +119,9 @@ async fn an_event_is_on_the_topic_before_the_answer() {
     attributes.remove("ce-id");
     let received = attributes.remove("ce-pipasreceived").expect("a time");
     assert!(received.ends_with('Z') && received.len() == "2024-02-01T10:04:46.000000Z".len(), "{received}");
+    let traceparent = attributes.remove("traceparent").expect("a trace");
+    assert!(traceparent.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"), "the producer's trace: {traceparent}");
+    assert!(!traceparent.contains("00f067aa0ba902b7"), "and a span of the receiver's: {traceparent}");
     insta::assert_json_snapshot!(attributes);
     assert_eq!(world.counted("pipas_receiver_events_total", &["accepted", "chat"]), 1.0);
     assert_eq!(world.counted("pipas_receiver_event_bytes_total", &["chat"]), body.len() as f64);
