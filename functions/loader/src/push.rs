@@ -45,7 +45,11 @@ async fn load(loader: &Inner, path: Option<&str>, request: Request) -> Result<Ou
     if loader.stop.is_cancelled() {
         return Err(LoaderError::Stopping);
     }
+    let is_redriven = delivery.message.redrive().is_some();
     let outcome = stream.load(delivery, room).await?;
+    if is_redriven {
+        loader.metrics.redriven.with_label_values(&[&*stream.label]).inc();
+    }
     counted.end(outcome);
     Ok(outcome)
 }

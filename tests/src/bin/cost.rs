@@ -115,6 +115,7 @@ impl Bench {
             // Nothing is pushed: this process posts the deliveries.
             receiver: String::new(),
             loader: "http://127.0.0.1:9".into(),
+            deadletter: "http://127.0.0.1:9".into(),
             compactor: String::new(),
             pubsub: local.pubsub.clone(),
             bigquery: local.bigquery.clone(),

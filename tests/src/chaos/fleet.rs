@@ -33,6 +33,7 @@ pub(super) struct Fleet {
     redis: Redis,
     receiver: Process,
     compactor: Process,
+    deadletter: Process,
     loader: &'static str,
     /// The running loaders; `None` while a loader's place is empty.
     loaders: [Option<Process>; LOADERS],
@@ -60,6 +61,7 @@ impl Fleet {
             registry_bucket: "pipas-registry".into(),
             receiver: String::new(),
             loader: format!("http://{}", front.address),
+            deadletter: String::new(),
             compactor: String::new(),
             pubsub: local.pubsub.clone(),
             bigquery: local.bigquery.clone(),
@@ -68,6 +70,8 @@ impl Fleet {
             pid: std::process::id(),
         };
         let catalog = Catalog::load(&World::catalog_file())?;
+        let deadletter = start("deadletter", &endpoints, &redis)?;
+        endpoints.deadletter.clone_from(&deadletter.url);
         pipas::provision(&catalog, &endpoints).await?;
         let receiver = start("receiver", &endpoints, &redis)?;
         let compactor = start("compactor", &endpoints, &redis)?;
@@ -81,6 +85,7 @@ impl Fleet {
             catalog,
             redis,
             receiver,
+            deadletter,
             compactor,
             loader,
             loaders,
@@ -200,8 +205,8 @@ impl Fleet {
     }
 
     pub(super) async fn stop(self) -> anyhow::Result<()> {
-        let Self { loaders, receiver, compactor, cloud, .. } = self;
-        drop((loaders, receiver, compactor));
+        let Self { loaders, receiver, deadletter, compactor, cloud, .. } = self;
+        drop((loaders, receiver, deadletter, compactor));
         cloud.shutdown().await
     }
 }
