@@ -5,7 +5,7 @@ use std::{path::Path, process::Output, time::Duration};
 use local_cloud::{Action, Rule, When};
 use pipas::Endpoints;
 use serde_json::{Value, json};
-use tests::{Setup, World, changed_catalog, eventually, pipas};
+use tests::{Setup, World, changed_catalog, chaos::Redis, eventually, pipas};
 use tonic::Code;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -13,12 +13,18 @@ const STREAM: &str = "events";
 const ROWS: &str = "SELECT COUNT(*) FROM events.events";
 const LETTERS: &str = "SELECT COUNT(*) FROM pipas_ops.dead_letters";
 
-/// A world with few delivery attempts and short times, and the folder in which commands find it.
+/// A world with short times, and the folder in which commands find it.
 async fn world() -> anyhow::Result<(World, tempfile::TempDir)> {
+    world_with(100, Vec::new()).await
+}
+
+async fn world_with(attempts: u32, more: Vec<(&'static str, String)>) -> anyhow::Result<(World, tempfile::TempDir)> {
     let folder = tempfile::tempdir()?;
     let declared = "event_id: /event_id\n";
-    let catalog = changed_catalog(folder.path(), declared, &format!("{declared}    max_delivery_attempts: 5\n"))?;
-    let loader_env = vec![("PIPAS_HOLD", "2s".to_owned()), ("PIPAS_SUSPECT_AFTER", "2s".to_owned())];
+    let catalog =
+        changed_catalog(folder.path(), declared, &format!("{declared}    max_delivery_attempts: {attempts}\n"))?;
+    let mut loader_env = vec![("PIPAS_HOLD", "2s".to_owned()), ("PIPAS_SUSPECT_AFTER", "2s".to_owned())];
+    loader_env.extend(more);
     let world = World::start(Setup { catalog: Some(catalog), loader_env, ..Setup::default() }).await?;
     std::fs::write(folder.path().join(Endpoints::FILE), serde_json::to_vec(&world.endpoints)?)?;
     Ok((world, folder))
@@ -100,7 +106,8 @@ async fn audit(world: &World, folder: &Path) -> anyhow::Result<Value> {
             pipas(&folder, &["audit", "--stream", STREAM, "--catalog", &catalog, "--json"])
         })
         .await??;
-        let account: Value = serde_json::from_slice(&output.stdout).map_err(|_| anyhow::anyhow!("{}", text(&output)))?;
+        let account: Value =
+            serde_json::from_slice(&output.stdout).map_err(|_| anyhow::anyhow!("{}", text(&output)))?;
         anyhow::ensure!(account["not_archived"] == json!(0) && account["missing"] == json!(0), "{account}");
         Ok(account)
     })
@@ -109,7 +116,7 @@ async fn audit(world: &World, folder: &Path) -> anyhow::Result<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_whose_deliveries_are_used_up_is_one_dead_letter() -> anyhow::Result<()> {
-    let (mut world, folder) = world().await?;
+    let (mut world, folder) = world_with(5, Vec::new()).await?;
     send(&world, &[good("row")]).await?;
     until(&world, ROWS, 1).await?;
     until_settled(&world).await?;
@@ -126,11 +133,22 @@ async fn a_message_whose_deliveries_are_used_up_is_one_dead_letter() -> anyhow::
     let letters = world.query(sql).await?;
     let (payload, table) = (json!(good("gone").to_string()), json!("events.events"));
     let failed = "5 deliveries of its message failed";
-    let expected =
-        [json!("gone"), json!("exhausted_retries"), table, json!("5"), Value::Null, json!(failed), json!("gone"), payload, json!("0")];
+    let expected = [
+        json!("gone"),
+        json!("exhausted_retries"),
+        table,
+        json!("5"),
+        Value::Null,
+        json!(failed),
+        json!("gone"),
+        payload,
+        json!("0"),
+    ];
     assert_eq!(letters[0], expected);
     assert_eq!((&letters[1][1], &letters[1][4]), (&json!("exhausted_retries"), &json!("/timestamp")));
-    assert!(letters[1][5].as_str().is_some_and(|detail| detail.starts_with(failed) && detail.contains("type_mismatch")));
+    assert!(
+        letters[1][5].as_str().is_some_and(|detail| detail.starts_with(failed) && detail.contains("type_mismatch"))
+    );
     assert_eq!(letters.len(), 2, "{letters:?}");
     let metrics = world.metrics(&world.endpoints.deadletter).await?;
     for (outcome, count) in [("dead_lettered", 2), ("duplicate", 2)] {
@@ -146,24 +164,32 @@ async fn a_message_whose_deliveries_are_used_up_is_one_dead_letter() -> anyhow::
     until(&world, ROWS, 2).await?;
     until(&world, LETTERS, 3).await?;
     let (_, open) = command(folder.path(), &["list"]).await?;
-    assert_eq!((open[0]["event_id"].as_str(), open[0]["reason"].as_str()), (Some("refused"), Some("type_mismatch")), "{open}");
+    assert_eq!(
+        (open[0]["event_id"].as_str(), open[0]["reason"].as_str()),
+        (Some("refused"), Some("type_mismatch")),
+        "{open}"
+    );
     until_settled(&world).await?;
     let account = audit(&world, folder.path()).await?;
     assert_eq!(account["doubled"], json!(0), "{account}");
-    assert_eq!((&account["received"], &account["written"], &account["dead_lettered"]), (&json!(5), &json!(2), &json!(3)));
+    assert_eq!(
+        (&account["received"], &account["written"], &account["dead_lettered"]),
+        (&json!(5), &json!(2), &json!(3))
+    );
     world.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_that_cannot_be_appended_is_not_acked() -> anyhow::Result<()> {
-    let (world, _folder) = world().await?;
+    let (world, _folder) = world_with(5, Vec::new()).await?;
     let refused = Action::error(Code::PermissionDenied, "not now");
     let rule = world.faults.inject(Rule::new("BigQueryWrite/AppendRows", When::Every(1), refused));
     send(&world, &[bad("a")]).await?;
     // The loader's deliveries are used up meanwhile, and then the other function's go on failing.
     eventually(PATIENCE, async || {
         let metrics = world.metrics(&world.endpoints.deadletter).await?;
-        let nacked = metrics.lines().any(|line| line.starts_with("pipas_deadletter_nacks_total{reason=\"dead_letter_failed\"}"));
+        let nacked =
+            metrics.lines().any(|line| line.starts_with("pipas_deadletter_nacks_total{reason=\"dead_letter_failed\"}"));
         anyhow::ensure!(nacked, "{metrics}");
         Ok(())
     })
@@ -184,9 +210,7 @@ async fn dead_letters_are_patched_and_published_again_and_those_that_fail_name_w
     until(&world, LETTERS, 3).await?;
     until_settled(&world).await?;
     let (_, summary) = command(folder_path, &["summary"]).await?;
-    let counted = |line: &Value| {
-        ["reason", "pointer", "dead_letters", "still_open"].map(|name| line[name].clone())
-    };
+    let counted = |line: &Value| ["reason", "pointer", "dead_letters", "still_open"].map(|name| line[name].clone());
     let lines: Vec<_> = summary.as_array().into_iter().flatten().map(counted).collect();
     assert_eq!(lines.len(), 2, "{summary}");
     assert_eq!(lines[0], [json!("type_mismatch"), json!("/timestamp"), json!(2), json!(2)]);
@@ -229,7 +253,8 @@ async fn dead_letters_are_patched_and_published_again_and_those_that_fail_name_w
     let report = redrive(folder_path, &["--id", &letter("b"), "--patch", &path]).await?;
     assert_eq!(report["marked"], json!(1), "{report}");
     until(&world, ROWS, 3).await?;
-    let rows = world.query("SELECT event_id, DATE(timestamp) FROM events.events WHERE event_id != 'row' ORDER BY 1").await?;
+    let rows =
+        world.query("SELECT event_id, DATE(timestamp) FROM events.events WHERE event_id != 'row' ORDER BY 1").await?;
     assert_eq!(rows, [[json!("a"), json!("2024-02-01")], [json!("b"), json!("2024-02-02")]]);
     // The producer's own late copy is a repetition of what it sent, whatever a patch made of it.
     send(&world, &[bad("a")]).await?;
@@ -246,10 +271,14 @@ async fn dead_letters_are_patched_and_published_again_and_those_that_fail_name_w
     let account = audit(&world, folder_path).await?;
     assert_eq!(account["doubled"], json!(0), "{account}");
     // Four events and four redrives: three rows, and five dead letters.
-    assert_eq!((&account["received"], &account["written"], &account["dead_lettered"]), (&json!(8), &json!(3), &json!(5)));
+    assert_eq!(
+        (&account["received"], &account["written"], &account["dead_lettered"]),
+        (&json!(8), &json!(3), &json!(5))
+    );
     let status = status(folder_path).await?;
     let [received, redriven, written, duplicate, dead_lettered] =
-        ["received", "redriven", "written", "duplicate", "dead_lettered"].map(|name| status[name].as_u64().unwrap_or(0));
+        ["received", "redriven", "written", "duplicate", "dead_lettered"]
+            .map(|name| status[name].as_u64().unwrap_or(0));
     assert_eq!((received, redriven), (5, 4), "{status}");
     assert_eq!(received + redriven, written + duplicate + dead_lettered, "{status}");
     world.stop().await
@@ -319,6 +348,40 @@ async fn a_dead_letter_that_is_redriven_twice_is_one_row() -> anyhow::Result<()>
     let conflicts = world.query("SELECT reason FROM pipas_ops.dead_letters WHERE redrive_of IS NOT NULL").await?;
     assert_eq!(conflicts, [[json!("payload_conflict")]]);
     assert_eq!(world.query_one(ROWS).await?, json!("2"));
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_lost_everything_tells_tries_apart_again() -> anyhow::Result<()> {
+    let mut redis = Redis::start().await?;
+    let (world, folder) = world_with(100, vec![("PIPAS_REDIS_URL", redis.url())]).await?;
+    let folder = folder.path();
+    send(&world, &[bad("mended"), bad("bad")]).await?;
+    until(&world, LETTERS, 2).await?;
+    let patch = folder.join("patch");
+    std::fs::write(&patch, r#"if .event_id == "mended" then .timestamp = "2024-02-01T10:00:00Z" else . end"#)?;
+    let patched = [&["--patch", patch.to_str().unwrap_or_default()], &MISTYPED[..]].concat();
+    redrive(folder, &patched).await?;
+    until(&world, ROWS, 1).await?;
+    until(&world, LETTERS, 3).await?;
+    until_settled(&world).await?;
+
+    redis.replace().await?;
+    // The marks are lost too: every dead letter is published again, two of them as tries that have ended.
+    let table = format!(
+        "{}/bigquery/v2/projects/{}/datasets/pipas_ops/tables/redrives",
+        world.endpoints.bigquery, world.endpoints.project
+    );
+    reqwest::Client::new().delete(&table).send().await?.error_for_status()?;
+    pipas::provision(&catalog::Catalog::load(&folder.join("pipas.yaml"))?, &world.endpoints).await?;
+    let report = redrive(folder, &patched).await?;
+    assert_eq!(report["marked"], json!(3), "{report}");
+    until(&world, LETTERS, 4).await?;
+    until_settled(&world).await?;
+    assert_eq!((world.query_one(ROWS).await?, world.query_one(LETTERS).await?), (json!("1"), json!("4")));
+    let (_, open) = command(folder, &["list"]).await?;
+    let open: Vec<_> = open.as_array().into_iter().flatten().map(|letter| letter["dead_letter_id"].as_str()).collect();
+    assert!(matches!(open[..], [Some(id)] if id.ends_with("-2")), "{open:?}");
     world.stop().await
 }
 

@@ -37,8 +37,8 @@ pub(super) struct Letter<'a> {
     pub(super) is_conflict: bool,
     /// Whether it was published in the interval.
     pub(super) is_inside: bool,
-    table: Option<&'a str>,
-    id: &'a str,
+    pub(super) table: Option<&'a str>,
+    pub(super) id: &'a str,
 }
 
 impl<'a> Row<'a> {

@@ -187,7 +187,8 @@ async fn a_dead_letter_is_reopened_by_its_number(ledger: &dyn Ledger) {
     let (key, claim) = (key(), claim("s1", 0));
     let (first, second) = (PAYLOAD.redriven(0), PAYLOAD.redriven(1));
     let rejected = |payload| NewState::Rejected { payload, window: WINDOW };
-    let swap = async |expected: Expected, new: NewState| ledger.swap(&key, &expected, &new, 0).await.expect("an answer");
+    let swap =
+        async |expected: Expected, new: NewState| ledger.swap(&key, &expected, &new, 0).await.expect("an answer");
     assert_eq!(swap(Expected::Absent, rejected(first)).await, Swapped::Yes);
     let found = swap(Expected::Rejected(second), NewState::Absent).await;
     assert_eq!(found, Swapped::No(Some(State::Rejected { payload: first })));
@@ -200,12 +201,18 @@ async fn a_dead_letter_is_reopened_by_its_number(ledger: &dyn Ledger) {
     assert_eq!(swap(Expected::Rejecting(second), NewState::Absent).await, Swapped::Yes);
     assert_eq!(swap(Expected::Absent, rejecting).await, Swapped::Yes);
     assert_eq!(swap(Expected::Rejecting(second), rejected(second)).await, Swapped::Yes);
-    assert_eq!(swap(Expected::Rejected(first), NewState::Absent).await, Swapped::No(Some(State::Rejected { payload: second })));
+    assert_eq!(
+        swap(Expected::Rejected(first), NewState::Absent).await,
+        Swapped::No(Some(State::Rejected { payload: second }))
+    );
     // A reopened key is as good as new, and its row stays.
     assert_eq!(swap(Expected::Rejected(second), NewState::Absent).await, Swapped::Yes);
     won(ledger, key, &claim).await;
     ledger.settle(&[(key, second)], &claim, WINDOW).await.expect("an answer");
-    assert_eq!(swap(Expected::Rejected(second), NewState::Absent).await, Swapped::No(Some(State::Done { payload: second })));
+    assert_eq!(
+        swap(Expected::Rejected(second), NewState::Absent).await,
+        Swapped::No(Some(State::Done { payload: second }))
+    );
 }
 
 async fn settled_keys_are_forgotten_after_their_window(ledger: &dyn Ledger) {
