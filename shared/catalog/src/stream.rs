@@ -19,7 +19,8 @@ pub struct Stream {
     pub dedupe_window: Duration,
     /// What the loader does with events while the claim ledger cannot be reached.
     pub on_ledger_loss: OnLedgerLoss,
-    /// How often a message is delivered before it becomes a dead letter: 5 to 100.
+    /// How often a message is delivered before it becomes a dead letter (`exhausted_retries`), 5 to 100. Default: 100, as deliveries
+    /// that are merely held count too. Example: `max_delivery_attempts: 20`.
     pub max_delivery_attempts: u32,
     /// Events a second that are expected, where it is declared: for sizing alone.
     pub rate: Option<u64>,
