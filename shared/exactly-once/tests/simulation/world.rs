@@ -443,10 +443,11 @@ impl World {
         message.acked |= !lost;
         let rows = self.services.rows_of(&message.key);
         let dead = self.services.is_dead_letter(&message.key, message.payload.redrives());
-        // Who was told late may have been redriven meanwhile, and be a row.
+        // A dead letter beside a row was redriven: that is looked after where either is written. An old copy may have become the
+        // row then, and who is told late may have been redriven meanwhile.
         match (answer, rows, dead) {
-            (Answer::Written, 1, false) | (Answer::DeadLettered, 0..=1, true) => Ok(()),
-            (Answer::Duplicate, 1, _) | (Answer::Duplicate, 0, true) => Ok(()),
+            (Answer::Written | Answer::Duplicate, 1, _) => Ok(()),
+            (Answer::DeadLettered, 0..=1, true) | (Answer::Duplicate, 0, true) => Ok(()),
             // The other event may be on its way to a dead letter.
             (Answer::Conflict, ..) => Ok(()),
             _ => Err(format!("{} was answered {answer:?} with {rows} rows, dead letter {dead}", message.key)),
