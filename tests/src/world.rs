@@ -26,7 +26,7 @@ pub struct Setup {
     pub loader_env: Vec<(&'static str, String)>,
 }
 
-/// The local cloud, a receiver, a loader and a compactor, with one catalog and a real Redis.
+/// The local cloud, a receiver, a loader, a deadletter function and a compactor, with one catalog and a real Redis.
 pub struct World {
     /// Where everything is.
     pub endpoints: Endpoints,
@@ -37,6 +37,7 @@ pub struct World {
     loader: Option<Process>,
     compactor: Option<Process>,
     env: Vec<(&'static str, String)>,
+    deadletter: Option<Process>,
     loader_env: Vec<(&'static str, String)>,
     catalog: PathBuf,
     http: reqwest::Client,
@@ -58,10 +59,12 @@ impl World {
             loader: None,
             compactor: None,
             env,
+            deadletter: None,
             loader_env,
             catalog: catalog.unwrap_or_else(Self::catalog_file),
             http: reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?,
         };
+        world.start_deadletter()?;
         world.start_loader().await?;
         world.start_receiver()?;
         world.start_compactor()?;
@@ -84,6 +87,14 @@ impl World {
         self.endpoints.loader = loader.url.clone();
         self.loader = Some(loader);
         pipas::provision(&Catalog::load(&self.catalog)?, &self.endpoints).await
+    }
+
+    /// Starts a deadletter function. The subscriptions are pointed at it when a loader is started.
+    pub fn start_deadletter(&mut self) -> anyhow::Result<()> {
+        let deadletter = self.function("deadletter", &self.loader_env)?;
+        self.endpoints.deadletter = deadletter.url.clone();
+        self.deadletter = Some(deadletter);
+        Ok(())
     }
 
     /// Starts a receiver, in place of the one that was taken.
@@ -197,7 +208,8 @@ impl World {
 
     /// Stops the functions as Cloud Run does, then the local cloud.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        for process in [self.receiver.take(), self.loader.take(), self.compactor.take()].into_iter().flatten() {
+        let functions = [self.receiver.take(), self.loader.take(), self.deadletter.take(), self.compactor.take()];
+        for process in functions.into_iter().flatten() {
             let status = tokio::task::spawn_blocking(|| process.terminate()).await??;
             if !status.success() {
                 bail!("a function ended with {status}");

@@ -4,6 +4,7 @@ mod audit;
 mod chaos;
 mod compactor;
 mod conversations;
+mod dead_letters;
 mod edges;
 mod emulator;
 mod exactly_once;

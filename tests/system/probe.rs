@@ -22,6 +22,7 @@ async fn verdicts(faults: Faults) -> anyhow::Result<Vec<(String, String)>> {
         registry_bucket: nowhere(),
         receiver: nowhere(),
         loader: nowhere(),
+        deadletter: nowhere(),
         compactor: nowhere(),
         pubsub: local.pubsub.clone(),
         bigquery: local.bigquery.clone(),

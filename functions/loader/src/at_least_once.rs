@@ -30,7 +30,12 @@ pub(crate) async fn load(
     let Incoming { key, payload, content, origin, generation: _, room: _room } = incoming;
     let known = services.ledger.read(&[key]).await;
     services.ledger_health.saw(known.is_ok());
+    let mut stands = Expected::Absent;
     match known.map(|mut states| states.pop().flatten()) {
+        // A dead letter that was redriven since.
+        Ok(Some(State::Rejected { payload: known })) if known.gives_way_to(payload) => {
+            stands = Expected::Rejected(known);
+        }
         Ok(Some(State::Done { payload: known } | State::Rejected { payload: known })) => {
             return Ok(if known.agrees(payload) { Answer::Duplicate } else { Answer::Conflict });
         }
@@ -64,7 +69,7 @@ pub(crate) async fn load(
     let Purpose::Events { dead_letters } = table.purpose() else { return Err(LoaderError::DeadLetter) };
     let outcome = dead_letters.write(DeadLetter { origin, table: Some(open.name.clone()), rejection }).await?;
     let rejected = NewState::Rejected { payload, window };
-    if let Err(error) = services.ledger.swap(&key, &Expected::Absent, &rejected, 0).await {
+    if let Err(error) = services.ledger.swap(&key, &stands, &rejected, 0).await {
         tracing::warn!(error = %chain(&error), "a dead letter that the ledger does not know of");
     }
     Ok(match outcome {

@@ -1,9 +1,9 @@
 //! Dead letters: events that cannot be loaded, each kept once, by the same protocol as rows.
 
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use catalog::{TableName, dead_letters_table};
-use event::{EventId, Outcome, Rejection};
+use event::{DeadLetterId, EventId, Outcome, Rejection};
 use exactly_once::{Limits, PayloadHash};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -73,7 +73,7 @@ impl DeadLetters {
     async fn try_write(&self, letter: DeadLetter, generation: Option<u64>) -> Result<Outcome, LoaderError> {
         self.services.generations.whole(self.hold).await?;
         let open = self.table.open().await?;
-        let id = letter.id();
+        let id = letter.id().to_string();
         let event_id = EventId::new(&id).map_err(|_| LoaderError::DeadLetter)?;
         let origin = Arc::clone(&letter.origin);
         let incoming = Incoming {
@@ -95,9 +95,13 @@ impl DeadLetters {
 }
 
 impl DeadLetter {
-    /// The same for every delivery of the same event with the same content; without an event id, of the same message.
-    fn id(&self) -> String {
-        let Origin { stream, event_id, message, .. } = &*self.origin;
+    /// The same for every delivery of the same event with the same content; without an event id, of the same message. Of an
+    /// event that was redriven it is the next of its chain.
+    fn id(&self) -> DeadLetterId {
+        let Origin { stream, event_id, message, redrive, .. } = &*self.origin;
+        if let Some(redrive) = redrive {
+            return redrive.next.clone();
+        }
         let (kind, id) = match event_id {
             Some(id) => ("event", id.as_str()),
             None => ("message", message.message_id.as_str()),
@@ -112,10 +116,6 @@ impl DeadLetter {
             .chain_update([0])
             .chain_update(PayloadHash::of(&message.data).bits().to_be_bytes())
             .finalize();
-        hash[..16].iter().fold(String::with_capacity(32), |mut hex, byte| {
-            // Writing to a string does not fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        DeadLetterId::first(std::array::from_fn(|at| hash[at]))
     }
 }

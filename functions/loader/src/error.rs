@@ -39,45 +39,77 @@ pub enum StartError {
 
 /// Why a push is not acked: Pub/Sub sends it again.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum LoaderError {
+pub enum LoaderError {
+    /// The push is not Pub/Sub's, or nobody could tell.
     #[error(transparent)]
     Auth(#[from] PushAuthError),
+    /// The body is no push.
     #[error(transparent)]
     Envelope(#[from] PushDecodeError),
+    /// The body did not come whole.
     #[error("the body could not be read: {detail}")]
-    Body { detail: String },
+    Body {
+        /// What happened.
+        detail: String,
+    },
+    /// The catalog has no such stream.
     #[error("no stream belongs to {named}")]
-    UnknownStream { named: String, streams: Vec<String> },
+    UnknownStream {
+        /// What the push names.
+        named: String,
+        /// The streams that there are.
+        streams: Vec<String>,
+    },
+    /// There is no room for it now.
     #[error("too many bytes wait for BigQuery")]
     Overloaded,
+    /// A quota is used up.
     #[error("BigQuery's quota is exhausted, or the loaders' share of it")]
     Exhausted,
+    /// The function is stopping.
     #[error("the loader is stopping")]
     Stopping,
+    /// Time ran out.
     #[error("nothing was decided in time")]
     Undecided,
+    /// The row was refused, and may not be the next time.
     #[error("BigQuery refused the row in a way that may pass")]
     Refused,
+    /// The event is to be a dead letter, and that was not written.
     #[error("the dead letter could not be written")]
     DeadLetter,
+    /// No claim can be made for now.
     #[error("the claim ledger lost claims, and is being made whole")]
     Recovering,
+    /// The table is not there, or not as it should be.
     #[error("the table cannot be loaded now")]
     Table(#[from] TableFault),
 }
 
 /// Why a table cannot be loaded for now. Shared by those who asked at the same time.
 #[derive(Debug, Clone, thiserror::Error)]
-pub(crate) enum TableFault {
+pub enum TableFault {
+    /// BigQuery does not show it.
     #[error(transparent)]
     Unreadable(Arc<storage_write::TablesError>),
+    /// It has columns that cannot be written.
     #[error("the table's schema cannot be encoded: {0}")]
     Unsupported(Arc<str>),
 }
 
+impl TableFault {
+    /// Whether no loader can have the table before somebody changes it.
+    pub(crate) fn is_lasting(&self) -> bool {
+        match self {
+            Self::Unreadable(error) => error.is_not_found(),
+            Self::Unsupported(_) => true,
+        }
+    }
+}
+
 impl LoaderError {
     /// The stable name, as metrics spell it.
-    pub(crate) const fn name(&self) -> &'static str {
+    pub const fn name(&self) -> &'static str {
         match self {
             Self::Auth(PushAuthError::Unauthenticated(_)) => "unauthenticated",
             Self::Auth(PushAuthError::Forbidden(_)) => "forbidden",

@@ -26,5 +26,5 @@ mod version;
 mod writer;
 
 pub use config::{Config, LedgerConfig};
-pub use error::StartError;
-pub use loader::{Loader, router};
+pub use error::{LoaderError, StartError, TableFault};
+pub use loader::{Loader, chain, router};

@@ -3,12 +3,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use axum::{Router, routing::post};
 use catalog::{Catalog, TableName, dead_letters_table};
 use dedupe::{InProcessLedger, Ledger, RedisLedger, RedisSettings};
+use event::Outcome;
 use exactly_once::{Limits, Owner};
 use futures::future::join_all;
 use objects::ObjectStore;
-use pubsub::PushAuth;
+use pubsub::{PushAuth, push::PushDelivery};
 use registry::Registry;
-use service::App;
+use service::{App, TraceContext};
 use storage_write::{Client, ClientConfig, Tables};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -121,6 +122,55 @@ impl Loader {
         });
         tracing::info!(loader.owner = %services.owner, streams = streams.len(), "loader connected");
         Ok(Self(Arc::new(Inner { auth, metrics, dead_letters, stop, ledger, streams, by_subscription, janitor, room })))
+    }
+}
+
+impl Loader {
+    /// Checks whether the request that carries this `Authorization` header is Pub/Sub's.
+    pub async fn verify(&self, authorization: Option<&str>) -> Result<(), LoaderError> {
+        Ok(self.0.auth.verify(authorization).await?)
+    }
+
+    /// Gives up on the event of a message whose deliveries are used up: afterwards it is a dead letter (`exhausted_retries`),
+    /// or was a row or a dead letter already; an error says that it must come again. `delivery` is the message as it was
+    /// published, and how often it was delivered. What is done for it stands below `trace`.
+    pub async fn give_up(
+        &self,
+        stream: &str,
+        delivery: PushDelivery,
+        trace: TraceContext,
+    ) -> Result<Outcome, LoaderError> {
+        let stream = self.0.stream(Some(stream), "")?;
+        let room = self.0.room(delivery.message.size())?;
+        if self.0.stop.is_cancelled() {
+            return Err(LoaderError::Stopping);
+        }
+        stream.give_up(delivery, trace, room).await
+    }
+
+    /// The streams' names.
+    pub fn streams(&self) -> impl Iterator<Item = &str> {
+        self.0.streams.keys().map(String::as_str)
+    }
+
+    /// What the loader measures.
+    pub fn registry(&self) -> prometheus::Registry {
+        self.0.metrics.registry()
+    }
+
+    /// Cancelled where the loader is to stop: it takes nothing more then.
+    pub fn stop(&self) -> CancellationToken {
+        self.0.stop.clone()
+    }
+
+    /// Whether the claim ledger answers.
+    pub async fn ready(&self) -> Result<(), dedupe::LedgerError> {
+        self.0.ledger.ping().await
+    }
+
+    /// Takes nothing more, and brings what was begun to its end.
+    pub async fn drain(&self) {
+        self.0.drain().await;
     }
 }
 
@@ -249,7 +299,7 @@ fn journalled(folder: &std::path::Path) -> Result<Arc<dyn Ledger>, StartError> {
 }
 
 /// An error with its causes, each once.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -10,6 +10,8 @@ use prometheus::{
 
 /// Deliveries by stream and outcome (`written`, `duplicate`, `dead_lettered`, `retried`): each delivery is counted once.
 pub const DELIVERIES: &str = "pipas_loader_deliveries_total";
+/// Acked deliveries of messages that are dead letters published again, by stream. They are in [`DELIVERIES`] too.
+pub const REDRIVEN: &str = "pipas_loader_redriven_total";
 /// Pushes that were not acked, by reason.
 pub const NACKS: &str = "pipas_loader_nacks_total";
 /// Seconds from the receiver's acceptance, or the publishing of a message that passed none, to BigQuery's acknowledgement.
@@ -56,6 +58,7 @@ pub const QUOTA_LIMIT: &str = "pipas_loader_quota_limit";
 pub(crate) struct Metrics {
     registry: Registry,
     deliveries: IntCounterVec,
+    pub(crate) redriven: IntCounterVec,
     pub(crate) nacks: IntCounterVec,
     freshness: HistogramVec,
     pub(crate) buffered: IntGauge,
@@ -89,6 +92,7 @@ impl Metrics {
         let seconds = prometheus::exponential_buckets(0.000_1, 2.0, 16)?;
         Ok(Self {
             deliveries: vec(&registry, DELIVERIES, "Deliveries by outcome", &["stream", "outcome"])?,
+            redriven: vec(&registry, REDRIVEN, "Acked deliveries of redriven messages", &["stream"])?,
             nacks: vec(&registry, NACKS, "Pushes that were not acked, by reason", &["reason"])?,
             freshness: histograms(
                 &registry,
@@ -136,6 +140,7 @@ impl Metrics {
         for outcome in Outcome::ALL {
             self.deliveries.with_label_values(&[stream, outcome.name()]);
         }
+        self.redriven.with_label_values(&[stream]);
         self.freshness.with_label_values(&[stream]);
         self.unclaimed.with_label_values(&[stream]);
     }

@@ -55,7 +55,11 @@ async fn load(
     if loader.stop.is_cancelled() {
         return Err(LoaderError::Stopping);
     }
+    let is_redriven = delivery.message.redrive().is_some();
     let outcome = stream.load(delivery, trace.context(), room).await?;
+    if is_redriven {
+        loader.metrics.redriven.with_label_values(&[&*stream.label]).inc();
+    }
     counted.end(outcome);
     Ok(outcome)
 }

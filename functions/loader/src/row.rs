@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use catalog::TableName;
-use event::{Bytes, EventId, Message, Rejection, Timestamp};
+use event::{Bytes, EventId, Message, Redrive, Rejection, Timestamp};
 use exactly_once::{EventKey, PayloadHash};
 use serde_json::json;
 use service::{Span, SpanKind, TraceContext, Tracer};
@@ -22,6 +22,8 @@ pub(crate) struct Origin {
     pub(crate) delivery_attempt: Option<u32>,
     /// The push that brought it.
     pub(crate) trace: TraceContext,
+    /// The dead letter that the event was, where it is redriven.
+    pub(crate) redrive: Option<Redrive>,
 }
 
 const TRACER: Tracer = Tracer::new("loader");
@@ -41,6 +43,21 @@ impl Origin {
             }
         }
         span
+    }
+
+    /// Of an event that has no name yet.
+    pub(crate) fn new(stream: &Arc<str>, message: Message, delivery_attempt: Option<u32>, trace: TraceContext) -> Self {
+        let redrive = message.redrive();
+        Self { stream: Arc::clone(stream), event_id: None, message, delivery_attempt, trace, redrive }
+    }
+
+    /// What the event says, and how often it was redriven. A redriven event says what it said at first, whatever a patch made
+    /// of it since: so the ledger knows it as the event that it was.
+    pub(crate) fn payload(&self) -> PayloadHash {
+        let of_data = || PayloadHash::of(&self.message.data);
+        let Some(redrive) = &self.redrive else { return of_data() };
+        let first = redrive.payload.map(PayloadHash::from_bits).filter(|payload| !payload.is_unknown());
+        first.unwrap_or_else(of_data).redriven(redrive.next.redrives())
     }
 
     /// When the event was first seen: by the receiver, else by Pub/Sub.
@@ -134,7 +151,7 @@ impl Content {
 fn dead_letter(letter: &DeadLetter, id: &str, place: Place<'_>) -> Vec<u8> {
     let DeadLetter { origin, table, rejection } = letter;
     let message = &origin.message;
-    let row = json!({
+    let mut row = json!({
         "dead_letter_id": id,
         "stream": &*origin.stream,
         "table": table.as_ref().map(ToString::to_string),
@@ -153,5 +170,9 @@ fn dead_letter(letter: &DeadLetter, id: &str, place: Place<'_>) -> Vec<u8> {
         "write_stream": place.write_stream,
         "write_offset": place.write_offset,
     });
+    if let Some(redrive) = &origin.redrive {
+        // Only where there is something to say: a table that is older than the column takes every other dead letter.
+        row["redrive_of"] = json!(redrive.of.to_string());
+    }
     row.to_string().into_bytes()
 }

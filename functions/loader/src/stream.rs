@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use catalog::{Delivery, OnLedgerLoss, Probe, Stream};
 use event::{EventId, Outcome, Reason, Rejection};
-use exactly_once::{Answer, Limits, PayloadHash};
+use exactly_once::{Answer, Limits};
 use futures::future::join_all;
 use pubsub::push::PushDelivery;
 use service::TraceContext;
@@ -45,6 +45,14 @@ struct Routed<'a> {
     id: EventId,
 }
 
+/// An event's table, found, and what is promised of it.
+struct Opened<'a> {
+    table: &'a Arc<Table>,
+    open: Arc<OpenTable>,
+    promised: &'a Delivery,
+    is_lost: bool,
+}
+
 impl StreamLoader {
     pub(crate) fn new(
         stream: Stream,
@@ -77,7 +85,7 @@ impl StreamLoader {
         room: Room,
     ) -> Result<Outcome, LoaderError> {
         let PushDelivery { message, delivery_attempt, .. } = delivery;
-        let mut origin = Origin { stream: Arc::clone(&self.label), event_id: None, message, delivery_attempt, trace };
+        let mut origin = Origin::new(&self.label, message, delivery_attempt, trace);
         let Routed { table, delivery: promised, id } = match self.route(&origin) {
             Ok(routed) => routed,
             Err(rejection) => {
@@ -90,20 +98,80 @@ impl StreamLoader {
             return Err(LoaderError::Exhausted);
         }
         let is_lost = self.is_lost(services, promised).await?;
-        let open = table.open().await?;
-        origin.event_id = Some(id.clone());
-        let origin = Arc::new(origin);
+        let mut open = table.open().await?;
+        origin.event_id = Some(id);
+        let mut content = encode(&open, &origin);
+        if origin.redrive.is_some() && matches!(content, Content::Rejected(_)) {
+            // It was published again because somebody changed the table, perhaps: it is not refused by what was known of it.
+            table.look_again(open.epoch).await;
+            open = table.open().await?;
+            content = encode(&open, &origin);
+        }
+        self.offer(Opened { table, open, promised, is_lost }, Arc::new(origin), content, room).await
+    }
+
+    /// Gives up on an event whose deliveries are used up: it becomes a dead letter, unless it is a row or a dead letter already.
+    /// It goes the way of an event that its table refuses, so whoever else has it in hand is waited for, or fenced.
+    ///
+    /// Where no claim can say whether it is a row (no table takes it, its table is no more, only the message's id named it, and
+    /// Pub/Sub gave the message another), it becomes a dead letter all the same; a redrive of it finds its row, if there is one.
+    pub(crate) async fn give_up(
+        &self,
+        delivery: PushDelivery,
+        trace: TraceContext,
+        room: Room,
+    ) -> Result<Outcome, LoaderError> {
+        let PushDelivery { message, delivery_attempt: deliveries, .. } = delivery;
+        let mut origin = Origin::new(&self.label, message, deliveries, trace);
+        origin.event_id = origin.message.declared_event_id().and_then(Result::ok);
+        let unclaimed = |origin: Origin, table: Option<&Arc<Table>>, fault: Option<&Rejection>| DeadLetter {
+            origin: Arc::new(origin),
+            table: table.map(|table| table.name.clone()),
+            rejection: exhausted(deliveries, fault),
+        };
+        let Routed { table, delivery: promised, id } = match self.route(&origin) {
+            Ok(routed) => routed,
+            Err(rejection) => return self.dead_letters.write(unclaimed(origin, None, Some(&rejection))).await,
+        };
+        if origin.event_id.is_none() && id.as_str() == origin.message.message_id {
+            return self.dead_letters.write(unclaimed(origin, Some(table), None)).await;
+        }
+        let is_lost = self.is_lost(&table.services, promised).await?;
+        origin.event_id = Some(id);
+        let open = match table.open().await {
+            Ok(open) => open,
+            Err(fault) if fault.is_lasting() => {
+                return self.dead_letters.write(unclaimed(origin, Some(table), None)).await;
+            }
+            Err(fault) => return Err(fault.into()),
+        };
+        let content = match encode(&open, &origin) {
+            Content::Rejected(fault) => Content::Rejected(exhausted(deliveries, Some(&fault))),
+            Content::Row { .. } | Content::DeadLetter { .. } => Content::Rejected(exhausted(deliveries, None)),
+        };
+        self.offer(Opened { table, open, promised, is_lost }, Arc::new(origin), content, room).await
+    }
+
+    /// Hands the event to its table as the stream promises, and waits for what becomes of it.
+    async fn offer(
+        &self,
+        Opened { table, open, promised, is_lost }: Opened<'_>,
+        origin: Arc<Origin>,
+        content: Content,
+        room: Room,
+    ) -> Result<Outcome, LoaderError> {
+        let Some(id) = &origin.event_id else { return Err(LoaderError::Undecided) };
         let incoming = Incoming {
-            key: open.key(&id),
-            payload: PayloadHash::of(&origin.message.data),
-            content: encode(&open, &origin),
+            key: open.key(id),
+            payload: origin.payload(),
+            content,
             origin: Arc::clone(&origin),
             generation: None,
             room: Some(room),
         };
         let answer = match promised {
             Delivery::ExactlyOnce if is_lost => {
-                services.metrics.unclaimed.with_label_values(&[&self.stream.name]).inc();
+                table.services.metrics.unclaimed.with_label_values(&[&self.stream.name]).inc();
                 at_least_once::load(table, &open, incoming, self.stream.dedupe_window).await?
             }
             Delivery::ExactlyOnce => open.offer(incoming).await,
@@ -157,5 +225,21 @@ fn encode(open: &OpenTable, origin: &Origin) -> Content {
     match version.encode(&origin.message.data) {
         Ok(body) => Content::Row { body, version },
         Err(rejection) => Content::Rejected(rejection),
+    }
+}
+
+/// Why an event was given up; `fault` is what its table would have said.
+fn exhausted(deliveries: Option<u32>, fault: Option<&Rejection>) -> Rejection {
+    let failed = match deliveries {
+        Some(deliveries) => format!("{deliveries} deliveries of its message failed"),
+        None => "the deliveries of its message failed".to_owned(),
+    };
+    match fault {
+        None => Rejection::new(Reason::ExhaustedRetries, failed),
+        Some(Rejection { reason, pointer, detail }) => Rejection {
+            reason: Reason::ExhaustedRetries,
+            pointer: pointer.clone(),
+            detail: format!("{failed}; it would have been refused, as {reason}: {detail}"),
+        },
     }
 }

@@ -18,7 +18,10 @@ pub(crate) struct Account {
     pub(crate) received: u64,
     /// Events that Pub/Sub took from the receiver.
     pub(crate) published: u64,
-    /// Push deliveries that the loader answered.
+    /// Deliveries of dead letters that were published again, and that have ended: they were not received.
+    #[serde(default)]
+    pub(crate) redriven: u64,
+    /// Push deliveries that were answered: the loader's, and those of messages that were given up.
     pub(crate) delivered: u64,
     /// Deliveries that became rows.
     pub(crate) written: u64,
@@ -40,6 +43,7 @@ impl Account {
         Self {
             received: op(self.received, other.received),
             published: op(self.published, other.published),
+            redriven: op(self.redriven, other.redriven),
             delivered: op(self.delivered, other.delivered),
             written: op(self.written, other.written),
             duplicate: op(self.duplicate, other.duplicate),
@@ -104,17 +108,25 @@ pub(crate) async fn live(
 ) -> anyhow::Result<Accounts> {
     let receiver = Counters::fetch(http, &endpoints.receiver).await?;
     let loader = Counters::fetch(http, &endpoints.loader).await?;
-    Ok(streams.iter().map(|stream| (stream.clone(), of_stream(stream, &receiver, &loader))).collect())
+    let deadletter = Counters::fetch(http, &endpoints.deadletter).await?;
+    let ended = |stream: &str| of_stream(stream, &receiver, &loader, &deadletter);
+    Ok(streams.iter().map(|stream| (stream.clone(), ended(stream))).collect())
 }
 
-fn of_stream(stream: &str, receiver: &Counters, loader: &Counters) -> Account {
-    let outcome = |outcome| loader.sum("pipas_loader_deliveries_total", &[("stream", stream), ("outcome", outcome)]);
+fn of_stream(stream: &str, receiver: &Counters, loader: &Counters, deadletter: &Counters) -> Account {
+    let deliveries = |labels: &[(&str, &str)]| {
+        let of_loader = loader.sum("pipas_loader_deliveries_total", labels);
+        of_loader + deadletter.sum("pipas_deadletter_deliveries_total", labels)
+    };
+    let outcome = |outcome| deliveries(&[("stream", stream), ("outcome", outcome)]);
     // The receiver accepts an event by publishing it.
     let accepted = receiver.sum("pipas_receiver_events_total", &[("stream", stream), ("result", "accepted")]);
     Account {
         received: accepted,
         published: accepted,
-        delivered: loader.sum("pipas_loader_deliveries_total", &[("stream", stream)]),
+        redriven: loader.sum("pipas_loader_redriven_total", &[("stream", stream)])
+            + deadletter.sum("pipas_deadletter_redriven_total", &[("stream", stream)]),
+        delivered: deliveries(&[("stream", stream)]),
         written: outcome("written"),
         duplicate: outcome("duplicate"),
         dead_lettered: outcome("dead_lettered"),

@@ -2,7 +2,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{audit, check, demo, probe, query, send, status, up};
+use crate::{audit, check, dead_letters, demo, probe, query, send, status, up};
 
 /// JSON events over HTTPS, exactly once, into BigQuery and an Avro archive.
 #[derive(Debug, Parser)]
@@ -38,6 +38,7 @@ enum Command {
     /// Send generated conversations, some of them twice, and print the closed account
     Demo(demo::DemoArgs),
     Audit(audit::AuditArgs),
+    DeadLetters(dead_letters::DeadLettersArgs),
     Check(check::CheckArgs),
     Probe(probe::ProbeArgs),
 }
@@ -61,6 +62,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Status(args) => status::status(&global, args).await.map(|()| ExitCode::SUCCESS),
             Command::Demo(args) => demo::demo(&global, args).await,
             Command::Audit(args) => audit::command(&global, args).await,
+            Command::DeadLetters(args) => dead_letters::command(&global, args).await,
             Command::Check(args) => check::check(&global, &args),
             Command::Probe(args) => probe::probe(&global, args).await,
         }

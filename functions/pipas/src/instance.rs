@@ -18,6 +18,8 @@ pub struct Endpoints {
     pub receiver: String,
     /// Takes push deliveries.
     pub loader: String,
+    /// Takes push deliveries of the dead-letter topics.
+    pub deadletter: String,
     /// Takes the scheduler's triggers.
     pub compactor: String,
     /// Pub/Sub, gRPC.
@@ -44,6 +46,7 @@ impl Endpoints {
             registry_bucket: "pipas-registry".to_owned(),
             receiver: String::new(),
             loader: String::new(),
+            deadletter: String::new(),
             compactor: String::new(),
             pubsub: local.pubsub.clone(),
             bigquery: local.bigquery.clone(),
@@ -92,10 +95,11 @@ impl Endpoints {
     }
 
     /// The parts with their addresses, in the order in which people read them.
-    pub(crate) fn rows(&self) -> [(&'static str, &str, &'static str); 7] {
+    pub(crate) fn rows(&self) -> [(&'static str, &str, &'static str); 8] {
         [
             ("receiver", &self.receiver, "POST /v1/streams/{stream}/events"),
             ("loader", &self.loader, "push deliveries"),
+            ("deadletter", &self.deadletter, "push deliveries of dead-letter topics"),
             ("compactor", &self.compactor, "POST /compact"),
             ("Pub/Sub", &self.pubsub, "gRPC: PUBSUB_EMULATOR_HOST"),
             ("BigQuery", &self.bigquery, "REST v2"),

@@ -8,6 +8,7 @@ mod check;
 mod cli;
 mod conversations;
 mod counters;
+mod dead_letters;
 mod demo;
 mod instance;
 mod post;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::Context;
 use catalog::Catalog;
 use objects::{ObjectStore, StoreConfig};
-use pubsub::{RetryBackoff, SubscriptionSpec, TopicSpec};
+use pubsub::{DeadLetterPolicy, RetryBackoff, SubscriptionSpec, TopicSpec};
 use storage_write::Tables;
 
 use crate::instance::Endpoints;
@@ -29,9 +29,21 @@ async fn topics(catalog: &Catalog, endpoints: &Endpoints) -> anyhow::Result<()> 
         admin.ensure_topic(&TopicSpec { id: topic.to_owned(), retention: None }).await?;
         let push = format!("{}/push/{}", endpoints.loader, stream.name);
         let ordered = stream.ordering_key.is_some();
+        let dead_letters = stream.dead_letter_topic();
+        admin.ensure_topic(&TopicSpec { id: dead_letters.clone(), retention: None }).await?;
+        // What is given up must not wait in vain: without a policy of its own it is delivered until it is taken.
+        let exhausted = format!("{}/push/{}", endpoints.deadletter, stream.name);
+        let exhausted = SubscriptionSpec {
+            ack_deadline: ACK_DEADLINE,
+            retry: Some(RETRY),
+            ..SubscriptionSpec::push(stream.dead_letter_subscription(), &dead_letters, exhausted)
+        };
+        admin.ensure_subscription(&exhausted).await?;
+        let policy = DeadLetterPolicy { topic: dead_letters, max_delivery_attempts: stream.max_delivery_attempts };
         let loader = SubscriptionSpec {
             ack_deadline: ACK_DEADLINE,
             retry: Some(RETRY),
+            dead_letter: Some(policy),
             ordered,
             ..SubscriptionSpec::push(stream.loader_subscription(), topic, push)
         };
@@ -44,6 +56,7 @@ async fn topics(catalog: &Catalog, endpoints: &Endpoints) -> anyhow::Result<()> 
 async fn warehouse(catalog: &Catalog, endpoints: &Endpoints) -> anyhow::Result<()> {
     let tables = Tables::connect(&endpoints.project, Some(&endpoints.bigquery)).await?;
     let dead_letters = catalog::dead_letters_table();
+    let own = [&dead_letters, &catalog::redrives_table()];
     let declared: Vec<_> = catalog.streams.values().flat_map(|stream| &stream.tables).collect();
     let datasets: BTreeSet<&str> = declared
         .iter()
@@ -58,9 +71,12 @@ async fn warehouse(catalog: &Catalog, endpoints: &Endpoints) -> anyhow::Result<(
     for table in &declared {
         tables.create_table(table).await.with_context(|| format!("table {}", table.name))?;
     }
-    tables.create_own_table(&dead_letters).await.with_context(|| format!("table {}", dead_letters.name))?;
-    let unique: Vec<_> = declared.iter().filter_map(|table| table.unique_view()).collect();
-    for view in unique.iter().chain(catalog.views.values()) {
+    for table in own {
+        tables.create_own_table(table).await.with_context(|| format!("table {}", table.name))?;
+    }
+    let unique = declared.iter().filter_map(|table| table.unique_view());
+    let made: Vec<_> = unique.chain([catalog::open_dead_letters_view()]).collect();
+    for view in made.iter().chain(catalog.views.values()) {
         tables.create_view(view).await.with_context(|| format!("view {}", view.name))?;
     }
     Ok(())

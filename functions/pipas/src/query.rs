@@ -44,7 +44,18 @@ pub(crate) async fn query(global: &Global, args: QueryArgs) -> anyhow::Result<()
     }
     let result = Warehouse::connect(&endpoints.bigquery, &endpoints.project).await?.query(&sql).await?;
     let format = if global.json { Format::Json } else { args.format };
-    match write(&result, format, &mut io::stdout().lock()) {
+    printed(write(&result, format, &mut io::stdout().lock()))
+}
+
+/// Prints a result as people read it, or as an array of objects.
+pub(crate) fn print(result: &ResultSet, json: bool) -> anyhow::Result<()> {
+    let format = if json { Format::Json } else { Format::Table };
+    printed(write(result, format, &mut io::stdout().lock()))
+}
+
+/// Whoever has read enough may hang up.
+fn printed(written: io::Result<()>) -> anyhow::Result<()> {
+    match written {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }

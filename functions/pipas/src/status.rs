@@ -22,7 +22,7 @@ pub(crate) struct StreamStatus {
     pub(crate) stream: String,
     #[serde(flatten)]
     pub(crate) account: Account,
-    /// Messages that wait for the loader.
+    /// Messages that wait for the loader, and those that it was spared and that wait to become dead letters.
     pub(crate) backlog: u64,
     pub(crate) oldest_unacked_seconds: Option<f64>,
     /// From the receiver's acceptance to a row that a query sees.
@@ -69,10 +69,11 @@ pub(crate) async fn read(global: &Global, endpoints: &Endpoints) -> anyhow::Resu
             seconds.map(|seconds| seconds * 1e3)
         };
         let pushed = subscription(&format!("{stream}-loader"));
+        let exhausted = subscription(&format!("{stream}-dead-letter")).map_or(0, |found| found.backlog);
         let (archive_objects, archive_bytes) = archived(&http, endpoints, &stream).await?;
         statuses.push(StreamStatus {
             account: accounts.get(&stream).copied().unwrap_or_default(),
-            backlog: pushed.map_or(0, |subscription| subscription.backlog),
+            backlog: pushed.map_or(0, |subscription| subscription.backlog) + exhausted,
             oldest_unacked_seconds: pushed.and_then(|subscription| subscription.oldest_unacked_age_seconds),
             freshness_p50_ms: freshness(0.5),
             freshness_p99_ms: freshness(0.99),
@@ -125,10 +126,10 @@ async fn get<T: serde::de::DeserializeOwned>(http: &reqwest::Client, url: &str) 
 fn table(streams: &[StreamStatus]) -> Table {
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header([
-        "stream",
-        "received",
-        "published",
+    // What most instances never see is no column there.
+    let has_redrives = streams.iter().any(|status| status.account.redriven > 0);
+    let redriven = has_redrives.then_some("redriven");
+    let counted = ["stream", "received", "published"].into_iter().chain(redriven).chain([
         "delivered",
         "written",
         "duplicate",
@@ -139,17 +140,17 @@ fn table(streams: &[StreamStatus]) -> Table {
         "fresh p99",
         "archive",
     ]);
+    table.set_header(counted);
     for status in streams {
         let account = &status.account;
-        let counts = [
-            account.received,
-            account.published,
+        let redriven = has_redrives.then_some(account.redriven);
+        let counts = [account.received, account.published].into_iter().chain(redriven).chain([
             account.delivered,
             account.written,
             account.duplicate,
             account.dead_lettered,
             status.backlog,
-        ];
+        ]);
         let milliseconds = |ms: Option<f64>| ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.0} ms"));
         let mut row = vec![Cell::new(&status.stream)];
         row.extend(counts.map(|count| Cell::new(count).set_alignment(CellAlignment::Right)));

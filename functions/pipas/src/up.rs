@@ -160,12 +160,13 @@ impl Instance {
     async fn start(args: &UpArgs, catalog: &Catalog, data: &DataDir) -> anyhow::Result<Self> {
         let address = |offset: u16| -> anyhow::Result<SocketAddr> {
             let port = if args.ports_from == 0 { Some(0) } else { args.ports_from.checked_add(offset) };
-            let port = port.with_context(|| format!("--ports-from {} leaves no room for 7 ports", args.ports_from))?;
+            let port = port.with_context(|| format!("--ports-from {} leaves no room for 8 ports", args.ports_from))?;
             Ok(SocketAddr::new(args.host, port))
         };
         let receiver = listen("receiver", address(0)?).await?;
         let loader = listen("loader", address(1)?).await?;
         let compactor = listen("compactor", address(2)?).await?;
+        let deadletter = listen("deadletter", address(7)?).await?;
         let cloud = LocalCloud::start(local_cloud::Options {
             data_dir: Some(data.path.clone()),
             project: PROJECT.to_owned(),
@@ -181,6 +182,7 @@ impl Instance {
         let endpoints = Endpoints {
             receiver: url(&receiver)?,
             loader: url(&loader)?,
+            deadletter: url(&deadletter)?,
             compactor: url(&compactor)?,
             ..Endpoints::of_cloud(PROJECT, cloud.endpoints())
         };
@@ -188,11 +190,14 @@ impl Instance {
         provision(catalog, &endpoints).await.context("making what the catalog declares")?;
 
         let receiver_app = receiver::router(receiver::Receiver::connect(&receiver::Config::from_env(&env)?).await?)?;
-        let loader_app = loader::router(loader::Loader::connect(&loader::Config::from_env(&env)?).await?);
+        let loads = loader::Loader::connect(&loader::Config::from_env(&env)?).await?;
+        let deadletter_app = deadletter::router(deadletter::Deadletter::beside(loads.clone())?)?;
+        let loader_app = loader::router(loads);
         let compactor_app =
             compactor::router(compactor::Compactor::connect(&compactor::Config::from_env(&env)?).await?)?;
         let functions = vec![
             Function::start("receiver", receiver, receiver_app),
+            Function::start("deadletter", deadletter, deadletter_app),
             Function::start("loader", loader, loader_app),
             Function::start("compactor", compactor, compactor_app),
         ];

@@ -20,6 +20,10 @@ pub(crate) struct ResultSet {
 }
 
 impl Warehouse {
+    pub(crate) const fn new(tables: Tables) -> Self {
+        Self { tables }
+    }
+
     pub(crate) async fn connect(endpoint: &str, project: &str) -> anyhow::Result<Self> {
         Ok(Self { tables: Tables::connect(project, Some(endpoint)).await? })
     }

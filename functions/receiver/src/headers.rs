@@ -102,23 +102,26 @@ fn time(headers: &HeaderMap) -> Result<Option<Timestamp>, ReceiverError> {
 fn attributes(headers: &HeaderMap) -> Result<BTreeMap<String, String>, ReceiverError> {
     let mut attributes = BTreeMap::new();
     for name in headers.keys() {
-        let (attribute, value) = match name.as_str().strip_prefix(ATTRIBUTE_PREFIX) {
+        let (wanted, value) = match name.as_str().strip_prefix(ATTRIBUTE_PREFIX) {
             Some(attribute) => (attribute, text(headers, name.as_str())?.map(str::to_owned)),
             None if name.as_str().starts_with("ce-") => (name.as_str(), cloud_event(headers, name.as_str())?),
             None => continue,
         };
-        let problem = match attribute {
+        let problem = match wanted {
             "" => Some("names no attribute".to_owned()),
-            _ if attribute.len() > MAX_NAME_BYTES => {
-                Some(format!("an attribute's name has at most {MAX_NAME_BYTES} bytes, found {}", attribute.len()))
+            _ if wanted.len() > MAX_NAME_BYTES => {
+                Some(format!("an attribute's name has at most {MAX_NAME_BYTES} bytes, found {}", wanted.len()))
             }
-            _ if attribute.starts_with("goog") => Some("names that start with `goog` are Google's".to_owned()),
+            _ if wanted.starts_with("goog") => Some("names that start with `goog` are Google's".to_owned()),
+            _ if wanted.starts_with(attribute::RESERVED_PREFIX) => {
+                Some(format!("names that start with `{}` are Pipas's own", attribute::RESERVED_PREFIX))
+            }
             _ => None,
         };
         if let Some(problem) = problem {
             return Err(bad(name.as_str(), problem));
         }
-        attributes.insert(attribute.to_owned(), value.unwrap_or_default());
+        attributes.insert(wanted.to_owned(), value.unwrap_or_default());
     }
     let own = [
         attribute::SPEC_VERSION,

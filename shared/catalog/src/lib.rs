@@ -19,7 +19,7 @@ mod table;
 mod view;
 
 pub use archive::{ArchiveSettings, Codec};
-pub use dead_letters::dead_letters_table;
+pub use dead_letters::{dead_letters_table, open_dead_letters_view, redrives_table};
 pub use delivery::{Delivery, Upsert};
 pub use load::{Catalog, CatalogError};
 pub use malformed::Malformed;

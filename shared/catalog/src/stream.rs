@@ -19,6 +19,9 @@ pub struct Stream {
     pub dedupe_window: Duration,
     /// What the loader does with events while the claim ledger cannot be reached.
     pub on_ledger_loss: OnLedgerLoss,
+    /// How often a message is delivered before it becomes a dead letter (`exhausted_retries`), 5 to 100. Default: 100, as deliveries
+    /// that are merely held count too. Example: `max_delivery_attempts: 20`.
+    pub max_delivery_attempts: u32,
     /// Events a second that are expected, where it is declared: for sizing alone.
     pub rate: Option<u64>,
     /// The tables, in the order of their rules.
@@ -36,6 +39,9 @@ pub enum OnLedgerLoss {
 }
 
 impl Stream {
+    /// Deliveries that are only held, while another loader has the event, count too; so the most that Pub/Sub allows.
+    pub const DEFAULT_DELIVERY_ATTEMPTS: u32 = 100;
+
     /// The topic's id.
     pub fn topic(&self) -> &str {
         &self.name
@@ -44,6 +50,16 @@ impl Stream {
     /// The id of the push subscription that feeds the loader.
     pub fn loader_subscription(&self) -> String {
         format!("{}-loader", self.name)
+    }
+
+    /// The id of the topic of messages whose deliveries are used up.
+    pub fn dead_letter_topic(&self) -> String {
+        format!("{}-dead-letter", self.name)
+    }
+
+    /// The id of the push subscription of that topic, which feeds the deadletter function.
+    pub fn dead_letter_subscription(&self) -> String {
+        format!("{}-dead-letter", self.name)
     }
 
     /// The id of the pull subscription that feeds the compactor.

@@ -84,6 +84,7 @@ streams:
   abc:
     delivery: exact
     on_ledger_loss: drop
+    max_delivery_attempts: 101
     rate: -1
     tables:
       a: {{ table: d.a, schema: s.json, key: [order_id] }}

@@ -38,6 +38,7 @@ fn stream(tables: Vec<Table>) -> Stream {
         ordering_key: None,
         dedupe_window: Duration::from_secs(1),
         on_ledger_loss: OnLedgerLoss::Nack,
+        max_delivery_attempts: Stream::DEFAULT_DELIVERY_ATTEMPTS,
         rate: None,
         tables,
     }

@@ -36,6 +36,7 @@ pub(crate) fn expected(expected: &Expected) -> Vec<u8> {
         Expected::Absent => Vec::new(),
         Expected::Claimed(claim) => [&[CLAIMED][..], &identity(claim)].concat(),
         Expected::Rejecting(payload) => hashed(b'P', *payload),
+        Expected::Rejected(payload) => hashed(b'X', *payload),
     }
 }
 
@@ -47,6 +48,7 @@ pub(crate) fn done(payload: PayloadHash) -> Vec<u8> {
 /// The value that a swap sets, and for how long.
 pub(crate) fn new_state(new: &NewState) -> (Vec<u8>, Option<Duration>) {
     match new {
+        NewState::Absent => (Vec::new(), None),
         NewState::Done { payload, window } => (done(*payload), Some(*window)),
         NewState::Rejecting { payload, rejection } => (rejecting(*payload, rejection), None),
         NewState::Rejected { payload, window } => (hashed(b'X', *payload), Some(*window)),

@@ -17,5 +17,12 @@ pub const TIME: &str = "ce-time";
 pub const RECEIVED: &str = "ce-pipasreceived";
 /// The media type of the data.
 pub const CONTENT_TYPE: &str = "content-type";
+/// The dead letter that was published again as this message: [`crate::DeadLetterId`].
+pub const REDRIVEN: &str = "pipas-redriven";
+/// The hash of what the event said when it first became a dead letter, in 16 hexadecimal digits. A redriven message carries it,
+/// so that a patched event is known as the event that it was.
+pub const REDRIVEN_PAYLOAD: &str = "pipas-payload";
+/// What the names of attributes that Pipas alone may set begin with.
+pub const RESERVED_PREFIX: &str = "pipas-";
 /// The W3C trace context of the request that carried the event.
 pub const TRACEPARENT: &str = "traceparent";

@@ -3,6 +3,7 @@
 mod id;
 mod message;
 mod outcome;
+mod redrive;
 mod rejection;
 
 pub mod attribute;
@@ -12,4 +13,5 @@ pub use id::{EventId, EventIdError};
 pub use jiff::Timestamp;
 pub use message::{Event, Message};
 pub use outcome::Outcome;
+pub use redrive::{DeadLetterId, Redrive};
 pub use rejection::{Reason, Rejection};

@@ -70,11 +70,15 @@ impl Message {
         self.attributes.get(name).map(String::as_str)
     }
 
-    /// The event's id as the message says it: the attribute `ce-id`, else Pub/Sub's id of the message.
+    /// The event's id as the message says it: the attribute `ce-id`, else Pub/Sub's id of the message. A dead letter may be
+    /// published again as any number of messages: where it has no id, it lends its own.
     ///
     /// Where a stream has a pointer to the id, the pointer stands between the two: see `catalog::Stream::message_event_id`.
     pub fn event_id(&self) -> Result<EventId, Rejection> {
-        self.declared_event_id().unwrap_or_else(|| usable(&self.message_id, "the message id"))
+        self.declared_event_id().unwrap_or_else(|| match self.redrive() {
+            Some(redrive) => usable(redrive.of.first_of_its_event(), "the dead letter's id"),
+            None => usable(&self.message_id, "the message id"),
+        })
     }
 
     /// The attribute `ce-id`; `None` where the message has none. One that cannot be an id is refused, as

@@ -120,11 +120,15 @@ pub enum Expected {
     Claimed(Claim),
     /// A rejection of this payload, not finished.
     Rejecting(PayloadHash),
+    /// A dead letter of this payload.
+    Rejected(PayloadHash),
 }
 
 /// What a swap puts in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum NewState {
+    /// Nothing: the event, which was a dead letter, is tried again.
+    Absent,
     /// The event is a row, and is forgotten after `window`.
     Done {
         /// What the row says.

@@ -48,7 +48,8 @@ impl fmt::Debug for EventKey {
     }
 }
 
-/// What an event said, in 64 bits of SHA-256: tells a repetition from an id that was used for something else.
+/// What an event said, in 56 bits of SHA-256: tells a repetition from an id that was used for something else. With it goes how
+/// often the event was redriven, so that a ledger's key tells which of an event's dead letters stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PayloadHash(u64);
 
@@ -56,14 +57,37 @@ impl PayloadHash {
     /// The hash of an event of which nothing is known but its id.
     pub const UNKNOWN: Self = Self(0);
 
+    /// The bits that are the hash; those above count redrives.
+    const HASH: u64 = u64::MAX >> 8;
+
     /// The hash of an event's data; never [`Self::UNKNOWN`].
     pub fn of(data: &[u8]) -> Self {
-        Self(u64::from_be_bytes(first_bytes(&Sha256::digest(data))).max(1))
+        Self((u64::from_be_bytes(first_bytes(&Sha256::digest(data))) & Self::HASH).max(1))
     }
 
-    /// Whether both may be of the same event.
+    /// The same event after so many redrives.
+    pub const fn redriven(self, redrives: u8) -> Self {
+        Self((self.0 & Self::HASH) | (redrives as u64) << 56)
+    }
+
+    /// How often the event was redriven.
+    pub const fn redrives(self) -> u8 {
+        (self.0 >> 56) as u8
+    }
+
+    /// Whether nothing is known of what the event said.
+    pub const fn is_unknown(self) -> bool {
+        self.0 & Self::HASH == 0
+    }
+
+    /// Whether both may be of the same event, however often it was redriven.
     pub const fn agrees(self, other: Self) -> bool {
-        self.0 == other.0 || self.0 == 0 || other.0 == 0
+        (self.0 ^ other.0) & Self::HASH == 0 || self.is_unknown() || other.is_unknown()
+    }
+
+    /// Whether this is the end of an earlier try of the event than `later`, which was redriven since.
+    pub const fn gives_way_to(self, later: Self) -> bool {
+        self.agrees(later) && self.redrives() < later.redrives()
     }
 
     /// The hash with these bits.
@@ -120,5 +144,15 @@ mod tests {
         let (one, other) = (PayloadHash::of(b"{}"), PayloadHash::of(b"{ }"));
         assert!(one.agrees(one) && one.agrees(PayloadHash::UNKNOWN) && PayloadHash::UNKNOWN.agrees(one));
         assert!(!one.agrees(other));
+    }
+
+    #[test]
+    fn a_redriven_event_is_the_same_and_later() {
+        let (one, other) = (PayloadHash::of(b"{}"), PayloadHash::of(b"{ }"));
+        let again = one.redriven(3);
+        assert_eq!((one.redrives(), again.redrives(), again.redriven(0)), (0, 3, one));
+        assert!(one.agrees(again) && one.gives_way_to(again));
+        assert!(!again.gives_way_to(one) && !again.gives_way_to(again) && !other.gives_way_to(again));
+        assert!(PayloadHash::UNKNOWN.redriven(2).gives_way_to(again));
     }
 }

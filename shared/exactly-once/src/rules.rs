@@ -109,25 +109,31 @@ pub fn swap(slot: &mut Option<Stored>, now: Time, expected: &Expected, new: &New
         (None, Expected::Absent) => true,
         (Some(Stored::Claimed { claim, .. }), Expected::Claimed(expected)) => claim == expected,
         (Some(Stored::Rejecting { payload, .. }), Expected::Rejecting(expected)) => payload == expected,
-        (None | Some(_), Expected::Absent | Expected::Claimed(_) | Expected::Rejecting(_)) => false,
+        (Some(Stored::Rejected { payload, .. }), Expected::Rejected(expected)) => payload == expected,
+        (None | Some(_), Expected::Absent | Expected::Claimed(_) | Expected::Rejecting(_) | Expected::Rejected(_)) => {
+            false
+        }
     };
     if !holds {
         return Swapped::No(current.map(|stored| stored.state(now)));
     }
-    *slot = Some(match new {
-        NewState::Done { payload, window } => Stored::Done { payload: *payload, until: now + *window },
+    *slot = match new {
+        NewState::Absent => None,
+        NewState::Done { payload, window } => Some(Stored::Done { payload: *payload, until: now + *window }),
         NewState::Rejecting { payload, rejection } => {
-            Stored::Rejecting { payload: *payload, rejection: rejection.clone() }
+            Some(Stored::Rejecting { payload: *payload, rejection: rejection.clone() })
         }
-        NewState::Rejected { payload, window } => Stored::Rejected { payload: *payload, until: now + *window },
-    });
+        NewState::Rejected { payload, window } => Some(Stored::Rejected { payload: *payload, until: now + *window }),
+    };
     Swapped::Yes
 }
 
 /// Writes what the tables say, whatever stands: a claim or a refusal beside it is one that was rolled back. What says the same
 /// already keeps its time, and its payload where it knows more.
 pub fn restore(slot: &mut Option<Stored>, now: Time, restored: Restored, window: Duration) {
-    let same = |stands: PayloadHash, new: PayloadHash| stands == new || new == PayloadHash::UNKNOWN;
+    let same = |stands: PayloadHash, new: PayloadHash| {
+        stands == new || (new.is_unknown() && stands.redrives() >= new.redrives())
+    };
     let new = match (current(slot, now), restored) {
         (Some(Stored::Done { payload: stands, .. }), Restored::Done { payload }) if same(*stands, payload) => return,
         (Some(Stored::Rejected { payload: stands, .. }), Restored::Rejected { payload }) if same(*stands, payload) => {

@@ -109,7 +109,8 @@ impl Bench {
         let url = format!("http://{}", listener.local_addr()?);
         let known = Endpoints::of_cloud(&local_cloud::Options::default().project, cloud.endpoints());
         // Nothing is pushed: this process posts the deliveries.
-        let endpoints = Endpoints { loader: "http://127.0.0.1:9".into(), ..known };
+        let endpoints =
+            Endpoints { loader: "http://127.0.0.1:9".into(), deadletter: "http://127.0.0.1:9".into(), ..known };
         pipas::provision(&Catalog::load(&file)?, &endpoints).await?;
         let mut env = endpoints.environment(&file);
         env.push(("PIPAS_REDIS_URL", redis.url()));

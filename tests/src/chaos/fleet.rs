@@ -33,6 +33,7 @@ pub(super) struct Fleet {
     redis: Redis,
     receiver: Process,
     compactor: Process,
+    deadletter: Process,
     loader: &'static str,
     /// The running loaders; `None` while a loader's place is empty.
     loaders: [Option<Process>; LOADERS],
@@ -56,6 +57,8 @@ impl Fleet {
         let loader_front = format!("http://{}", front.address);
         let mut endpoints = Endpoints { loader: loader_front, ..Endpoints::of_cloud(&project, cloud.endpoints()) };
         let catalog = Catalog::load(&World::catalog_file())?;
+        let deadletter = start("deadletter", &endpoints, &redis)?;
+        endpoints.deadletter.clone_from(&deadletter.url);
         pipas::provision(&catalog, &endpoints).await?;
         let receiver = start("receiver", &endpoints, &redis)?;
         let compactor = start("compactor", &endpoints, &redis)?;
@@ -69,6 +72,7 @@ impl Fleet {
             catalog,
             redis,
             receiver,
+            deadletter,
             compactor,
             loader,
             loaders,
@@ -188,8 +192,8 @@ impl Fleet {
     }
 
     pub(super) async fn stop(self) -> anyhow::Result<()> {
-        let Self { loaders, receiver, compactor, cloud, .. } = self;
-        drop((loaders, receiver, compactor));
+        let Self { loaders, receiver, deadletter, compactor, cloud, .. } = self;
+        drop((loaders, receiver, deadletter, compactor));
         cloud.shutdown().await
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use catalog::{TableName, dead_letters_table};
 use dedupe::Restored;
-use event::{EventId, Reason, Timestamp};
+use event::{DeadLetterId, EventId, Reason, Timestamp};
 use exactly_once::{EventKey, PayloadHash};
 use serde_json::Value;
 
@@ -14,10 +14,10 @@ use super::{Claimed, Recovery, RecoveryError};
 const BATCH: usize = 500;
 
 /// Tells the ledger of this identity of every event that is a row, or a dead letter, since `cut`; `None`: since the tables'
-/// windows began. Says how many.
+/// windows began. Says how many. Rows come last, for they are what is final: an event that was redriven is a dead letter and
+/// a row.
 pub(super) async fn all(recovery: &Recovery, ledger: &str, cut: Option<Timestamp>) -> Result<u64, RecoveryError> {
     let mut epochs = HashMap::new();
-    let mut restored = 0;
     for table in &recovery.tables {
         let epoch = match recovery.services.tables.get(&table.name).await {
             Ok((_, epoch)) => epoch,
@@ -25,9 +25,14 @@ pub(super) async fn all(recovery: &Recovery, ledger: &str, cut: Option<Timestamp
             Err(error) => return Err(error.into()),
         };
         epochs.insert(table.name.clone(), (epoch, table.window));
-        restored += rows(recovery, ledger, (table, epoch), cut).await?;
     }
-    Ok(restored + dead_letters(recovery, ledger, &epochs, cut).await?)
+    let mut restored = dead_letters(recovery, ledger, &epochs, cut).await?;
+    for table in &recovery.tables {
+        if let Some((epoch, _)) = epochs.get(&table.name) {
+            restored += rows(recovery, ledger, (table, *epoch), cut).await?;
+        }
+    }
+    Ok(restored)
 }
 
 /// The events that are rows of the table.
@@ -58,7 +63,8 @@ async fn rows(
     Ok(restored)
 }
 
-/// The events that are dead letters, and so no rows of the table that refused them.
+/// The events that are dead letters, and so no rows of the table that refused them, each with how often it was redriven: the
+/// ledger keeps the last of an event's dead letters, in whichever order they come.
 async fn dead_letters(
     recovery: &Recovery,
     ledger: &str,
@@ -72,7 +78,7 @@ async fn dead_letters(
     let longest = epochs.values().map(|(_, window)| *window).max().unwrap_or_default();
     // Of two events with one id, the one that came second says nothing of the first.
     let sql = format!(
-        "SELECT DISTINCT `table`, event_id FROM `{}.{name}` WHERE rejected_at >= TIMESTAMP '{}' \
+        "SELECT DISTINCT `table`, event_id, dead_letter_id FROM `{}.{name}` WHERE rejected_at >= TIMESTAMP '{}' \
          AND `table` IS NOT NULL AND event_id IS NOT NULL AND reason != '{}'",
         recovery.services.project,
         cut.unwrap_or_else(|| Timestamp::now() - longest),
@@ -81,18 +87,23 @@ async fn dead_letters(
     let mut restored = 0;
     let mut pages = recovery.services.tables.query_pages(&sql).await?;
     while let Some(page) = pages.next().await? {
-        let mut by_window: HashMap<Duration, Vec<(EventKey, Restored)>> = HashMap::new();
+        let mut by_window: HashMap<Duration, HashMap<EventKey, u8>> = HashMap::new();
         for row in &page {
-            let [table, id] = row.as_slice() else { continue };
+            let [table, id, letter] = row.as_slice() else { continue };
             let table = table.as_str().and_then(|table| table.split_once('.'));
             let Some((dataset, table)) = table else { continue };
             let table = TableName { dataset: dataset.to_owned(), table: table.to_owned() };
             if let (Some((epoch, window)), Some(id)) = (epochs.get(&table), event_id(id)) {
-                let rejected = Restored::Rejected { payload: PayloadHash::UNKNOWN };
-                by_window.entry(*window).or_default().push((EventKey::new(&table, *epoch, &id), rejected));
+                let letter = letter.as_str().and_then(|letter| letter.parse().ok());
+                let redrives = letter.map_or(0, |letter: DeadLetterId| letter.redrives());
+                let key = EventKey::new(&table, *epoch, &id);
+                let most = by_window.entry(*window).or_default().entry(key).or_default();
+                *most = redrives.max(*most);
             }
         }
         for (window, keys) in by_window {
+            let rejected = |redrives| Restored::Rejected { payload: PayloadHash::UNKNOWN.redriven(redrives) };
+            let keys = keys.into_iter().map(|(key, redrives)| (key, rejected(redrives))).collect();
             restored += restore(recovery, ledger, keys, window).await?;
         }
     }

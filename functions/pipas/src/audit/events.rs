@@ -19,6 +19,8 @@ pub(super) struct Events {
     contents: HashSet<(Key, u32)>,
     /// The messages of copies beyond an event's first, to tell a copy from a message that was archived twice.
     messages: HashSet<u64>,
+    /// Dead letters that were published again: beside each there may be a row.
+    redriven: HashSet<String>,
     /// The row of each event of an upsert table.
     upserts: HashMap<Key, Key>,
     /// Those rows, and whether they are there.
@@ -60,6 +62,9 @@ impl Events {
     pub(super) fn archived(&mut self, event: &Archived, since: Timestamp) {
         self.sum.records += 1;
         let message = event.message as u32;
+        if let Some(of) = &event.redriven {
+            self.redriven.insert(of.clone());
+        }
         if let Some(row) = event.row {
             self.upserts.insert(event.key, row);
             self.upserted.entry(row).or_default();
@@ -80,6 +85,11 @@ impl Events {
         } else {
             self.sum.duplicates += 1;
         }
+    }
+
+    /// These dead letters were published again.
+    pub(super) fn redriven(&mut self, letters: impl IntoIterator<Item = String>) {
+        self.redriven.extend(letters);
     }
 
     /// Every archived event has ended.
@@ -120,24 +130,25 @@ impl Events {
         }
     }
 
-    /// Takes the dead letters of one event, after its rows.
+    /// Takes a dead letter of an event, after the event's rows.
     pub(super) fn letter(&mut self, letter: &Letter<'_>, list: usize) {
-        let (is_of_interest, has_row) = match self.known.get_mut(&letter.key) {
+        let key = letter.keys.iter().find(|key| self.known.contains_key(*key)).copied();
+        let (is_of_interest, has_row) = match key.and_then(|key| self.known.get_mut(&key)) {
             Some(event) => {
                 let left = event.contents.saturating_sub(event.ended);
-                let ended = u8::try_from(letter.distinct).unwrap_or(u8::MAX).min(left);
+                let ended = left.min(1);
                 event.ended += ended;
                 self.sum.dead_lettered += u64::from(ended);
                 (true, event.has_row)
             }
             None => {
-                self.sum.not_archived += if letter.is_inside { letter.distinct } else { 0 };
+                self.sum.not_archived += u64::from(letter.is_inside);
                 (letter.is_inside, false)
             }
         };
-        if is_of_interest && letter.count > letter.distinct {
+        if is_of_interest && letter.count > 1 {
             self.doubled(list, || format!("{} ({} dead letters)", letter.name(), letter.count));
-        } else if has_row && !letter.is_conflict {
+        } else if has_row && !letter.is_conflict && !self.redriven.contains(letter.letter_id) {
             self.doubled(list, || format!("{} (a row and a dead letter)", letter.name()));
         }
     }
@@ -252,6 +263,10 @@ streams:
         events.row(&Row::new("d.t", id, count, true, false), 10);
     }
 
+    fn letter<'a>(id: &'a str, letter_id: &'a str, count: u64) -> Letter<'a> {
+        Letter { letter_id, count, ..Letter::of_event(Some("d.t"), id) }
+    }
+
     fn close(events: &Events) -> Report {
         events.close("tried", &Interval::default())
     }
@@ -265,7 +280,7 @@ streams:
         let report = close(&events);
         assert_eq!((report.received, report.written, report.missing, report.doubled), (3, 2, 1, 0));
         assert_eq!((report.duplicates_refused, report.archived_again), (1, 2));
-        events.letter(&Letter::new(Some("d.t"), "a", true, (1, 1), true), 10);
+        events.letter(&Letter { is_conflict: true, ..letter("a", "l1", 1) }, 10);
         let report = close(&events);
         assert_eq!((report.dead_lettered, report.missing, report.doubled), (1, 0, 0), "a conflict has its dead letter");
         assert!(report.is_closed());
@@ -276,17 +291,52 @@ streams:
         let mut events = archive(&[(1, r#"{"id":"a"}"#), (2, r#"{"id":"b"}"#), (3, r#"{"id":"c"}"#)]);
         row(&mut events, "a", 2);
         row(&mut events, "b", 1);
-        events.letter(&Letter::new(Some("d.t"), "b", false, (1, 1), true), 10);
-        events.letter(&Letter::new(Some("d.t"), "c", false, (2, 1), true), 10);
+        events.letter(&letter("b", "l1", 1), 10);
+        events.letter(&letter("c", "l2", 2), 10);
         let report = close(&events);
         assert_eq!((report.missing, report.doubled), (0, 3), "{:?}", report.doubled_ids);
+    }
+
+    #[test]
+    fn a_redriven_dead_letter_ended_and_so_does_what_it_was_published_as() {
+        let of = "ab".repeat(16);
+        let mut redriven = message(2, r#"{"id":"a","patched":true}"#);
+        redriven.attributes.insert(event::attribute::REDRIVEN.into(), of.clone());
+        let stream = stream(DECLARED);
+        let identify = Identify::new(&stream);
+        let mut events = archive(&[(1, r#"{"id":"a"}"#)]);
+        for id in [2, 3] {
+            let again = event::Message { message_id: id.to_string(), ..redriven.clone() };
+            events.archived(&identify.message(&again), Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(1));
+        }
+        row(&mut events, "a", 1);
+        events.letter(&letter("a", &of, 1), 10);
+        let report = close(&events);
+        assert_eq!((report.received, report.written, report.dead_lettered, report.duplicates_refused), (2, 1, 1, 1));
+        assert!(report.is_closed(), "{report}");
+        // One that was not redriven stands beside no row.
+        events.letter(&letter("a", "other", 1), 10);
+        assert_eq!(close(&events).doubled, 1);
+        events.redriven(["marked".to_owned()]);
+        events.letter(&letter("a", "marked", 1), 10);
+        assert_eq!(close(&events).doubled, 1);
+    }
+
+    #[test]
+    fn a_dead_letter_that_had_no_table_is_found_when_a_table_takes_its_event_since() {
+        let mut events = archive(&[(1, r#"{"id":"a"}"#)]);
+        let without = Letter::of_event(None, "a");
+        let keys = [without.keys.clone(), Letter::of_event(Some("d.t"), "a").keys].concat();
+        events.letter(&Letter { keys, ..without }, 10);
+        let report = close(&events);
+        assert_eq!((report.dead_lettered, report.missing, report.not_archived), (1, 0, 0));
     }
 
     #[test]
     fn what_names_nothing_is_found_by_its_message() {
         let mut events = archive(&[(7, "[1]"), (8, r#"{"id":"z"}"#)]);
         assert_eq!(close(&events).missing, 2);
-        events.letter(&Letter::of_message("7", 1), 10);
+        events.letter(&Letter::of_message(None, "7"), 10);
         row(&mut events, "z", 1);
         row(&mut events, "later", 1);
         let report = close(&events);

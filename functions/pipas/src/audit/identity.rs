@@ -23,6 +23,8 @@ pub(super) struct Archived {
     /// What tells one message from another.
     pub(super) message: u64,
     pub(super) published: Timestamp,
+    /// The dead letter that was published again as this event.
+    pub(super) redriven: Option<String>,
     /// The row of an upsert table that the event makes, or replaces.
     pub(super) row: Option<Key>,
     table: Option<String>,
@@ -46,9 +48,13 @@ impl<'a> Identify<'a> {
             Some(id) => event_key(table.as_deref(), id.as_str()),
             None => message_key(&message.message_id),
         };
+        // A dead letter that was published again is an event of its own, whatever it says: the first ended as the dead letter.
+        let redriven = message.redrive().map(|redrive| redrive.of.to_string());
+        let content = redriven.as_ref().map_or(&*message.data, |of| of.as_bytes());
         Archived {
             key,
-            content: u32::from_be_bytes(first_bytes(&Sha256::digest(&message.data))),
+            content: u32::from_be_bytes(first_bytes(&Sha256::digest(content))),
+            redriven,
             message: u64::from_be_bytes(first_bytes(&Sha256::digest(&message.message_id))),
             published: message.publish_time,
             row,

@@ -20,6 +20,7 @@ use crate::{cli::Global, instance::Endpoints, span::Span};
 use events::Events;
 use identity::Identify;
 pub use interval::Interval;
+pub(crate) use interval::time as moment;
 pub use report::Report;
 pub use source::Source;
 
@@ -35,6 +36,9 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// letter (payload_conflict). A row or dead letter whose event is not in the archive yet is no fault, and neither is an
 /// event that may still be in flight: both have lines of their own. An event that is published again after the stream's
 /// dedupe_window is a new one by the stream's promise, and shows here as doubled.
+///
+/// A dead letter that was published again (`pipas dead-letters redrive`) is one event more: the first ended as the dead letter,
+/// and the second ends as a row, or as the next dead letter.
 ///
 /// Tables with delivery at_least_once: an event must have at least one row; further rows are counted as repeated, and are
 /// no fault, as the view <table>_unique hides them. With delivery upsert an event is written when the row of its key is
@@ -123,10 +127,13 @@ pub async fn audit(source: &Source, stream: &Stream, scope: &Scope) -> anyhow::R
     archived::each(&store, &objects, &scope.interval, |message| events.archived(&identify.message(message), since))
         .await
         .context("reading the archive")?;
-    // An empty backlog, seen after the archive, says more than any time: everything archived has ended.
-    if source.backlog(&stream.loader_subscription()).await? == Some(0) {
+    // Empty backlogs, seen after the archive and in the order of the flow, say more than any time: everything archived has ended.
+    if source.backlog(&stream.loader_subscription()).await? == Some(0)
+        && source.backlog(&stream.dead_letter_subscription()).await?.unwrap_or(0) == 0
+    {
         events.nothing_is_in_flight();
     }
+    events.redriven(rows::redriven(&tables, stream).await.context("reading the redrives")?);
     for table in &stream.tables {
         rows::of_table(&tables, stream, table, &scope.interval, |row| events.row(row, scope.list))
             .await

@@ -1,7 +1,7 @@
 //! What BigQuery has: each event's rows, and each event's dead letters.
 
 use anyhow::{Context, bail};
-use catalog::{Delivery, FieldType, Stream, Table, Upsert, dead_letters_table};
+use catalog::{Delivery, FieldType, Stream, Table, Upsert, dead_letters_table, redrives_table};
 use serde_json::Value;
 use storage_write::Tables;
 
@@ -25,19 +25,20 @@ pub(super) struct Row<'a> {
     id: &'a str,
 }
 
-/// The dead letters of one event.
-#[derive(Debug)]
+/// One dead letter.
+#[derive(Debug, Clone)]
 pub(super) struct Letter<'a> {
-    pub(super) key: Key,
+    /// Its name, which tells the tries of a redriven event apart.
+    pub(super) letter_id: &'a str,
+    /// The keys under which its event may be known, the likeliest first.
+    pub(super) keys: Vec<Key>,
     pub(super) count: u64,
-    /// By their ids, which are the same for the same content.
-    pub(super) distinct: u64,
-    /// They say that the event's id was used before for something else.
+    /// It says that the event's id was used before for something else.
     pub(super) is_conflict: bool,
-    /// Whether one of them was published in the interval.
+    /// Whether it was published in the interval.
     pub(super) is_inside: bool,
-    table: Option<&'a str>,
-    id: &'a str,
+    pub(super) table: Option<&'a str>,
+    pub(super) id: &'a str,
 }
 
 impl<'a> Row<'a> {
@@ -56,20 +57,15 @@ impl<'a> Row<'a> {
 }
 
 impl<'a> Letter<'a> {
-    pub(super) fn new(
-        table: Option<&'a str>,
-        id: &'a str,
-        is_conflict: bool,
-        (count, distinct): (u64, u64),
-        is_inside: bool,
-    ) -> Self {
-        Self { key: event_key(table, id), count, distinct, is_conflict, is_inside, table, id }
+    /// One of the event `id` in `table`.
+    pub(super) fn of_event(table: Option<&'a str>, id: &'a str) -> Self {
+        let keys = vec![event_key(table, id)];
+        Self { letter_id: "", keys, count: 1, is_conflict: false, is_inside: true, table, id }
     }
 
-    #[cfg(test)]
-    pub(super) fn of_message(id: &'a str, count: u64) -> Self {
-        let new = Self::new(None, id, false, (count, count), true);
-        Self { key: message_key(id), ..new }
+    /// One of a message that names no event.
+    pub(super) fn of_message(table: Option<&'a str>, id: &'a str) -> Self {
+        Self { keys: vec![message_key(id)], ..Self::of_event(table, id) }
     }
 
     pub(super) fn name(&self) -> String {
@@ -135,7 +131,7 @@ async fn of_upsert_table(
     .await
 }
 
-/// Hands the dead letters of `stream` of those times to `take`, event by event.
+/// Hands the dead letters of `stream` of those times to `take`, one by one.
 pub(super) async fn of_dead_letters(
     tables: &Tables,
     stream: &Stream,
@@ -143,26 +139,43 @@ pub(super) async fn of_dead_letters(
     mut take: impl FnMut(&Letter<'_>),
 ) -> anyhow::Result<()> {
     let sql = format!(
-        "SELECT `table`, event_id, IF(event_id IS NULL, message_id, NULL), reason = 'payload_conflict', COUNT(*), \
-         COUNT(DISTINCT dead_letter_id), COUNTIF({inside}) FROM `{name}` WHERE stream = '{stream}' AND {near} \
-         GROUP BY 1, 2, 3, 4",
+        "SELECT `table`, event_id, IF(event_id IS NULL, message_id, NULL), reason = 'payload_conflict', dead_letter_id, \
+         COUNT(*), COUNTIF({inside}) FROM `{name}` WHERE stream = '{stream}' AND {near} GROUP BY 1, 2, 3, 4, 5",
         inside = interval.condition("published_at"),
         name = dead_letters_table().name,
         stream = stream.name,
         near = interval.widened(stream.dedupe_window).condition("published_at"),
     );
+    let names: Vec<String> = stream.tables.iter().map(|table| table.name.to_string()).collect();
     each(tables, &sql, |row| {
         let (table, id, message) = (text(row, 0), text(row, 1), text(row, 2));
-        let (count, distinct, is_inside) = (number(row, 4)?, number(row, 5)?, number(row, 6)? > 0);
-        let is_conflict = text(row, 3) == Some("true");
-        let letter = Letter::new(table, id.or(message)?, is_conflict, (count, distinct), is_inside);
-        take(&match (id, message) {
-            (None, Some(message)) => Letter { key: message_key(message), ..letter },
-            _ => letter,
-        });
+        let mut letter = match (id, message) {
+            (Some(id), _) => Letter::of_event(table, id),
+            (None, message) => Letter::of_message(table, message?),
+        };
+        if let (None, Some(id)) = (table, id) {
+            // No table took it then; the catalog may have one that does now.
+            letter.keys.extend(names.iter().map(|name| event_key(Some(name), id)));
+        }
+        letter.is_conflict = text(row, 3) == Some("true");
+        letter.letter_id = text(row, 4)?;
+        (letter.count, letter.is_inside) = (number(row, 5)?, number(row, 6)? > 0);
+        take(&letter);
         Some(())
     })
     .await
+}
+
+/// The dead letters of `stream` that are marked as published again.
+pub(super) async fn redriven(tables: &Tables, stream: &Stream) -> anyhow::Result<Vec<String>> {
+    let (name, stream) = (redrives_table().name, &stream.name);
+    let sql = format!("SELECT DISTINCT dead_letter_id FROM `{name}` WHERE stream = '{stream}'");
+    match tables.query(&sql).await {
+        Ok(answer) => Ok(answer.rows.iter().filter_map(|row| text(row, 0)).map(str::to_owned).collect()),
+        // A deployment that is older than redrives.
+        Err(error) if error.is_not_found() => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Hands every row of the query's answer to `take`, which gives none for what it cannot read.

@@ -39,6 +39,7 @@ fn stream(name: &str, event_id: Option<&str>, ordering_key: Option<&str>) -> Str
         ordering_key: ordering_key.and_then(JsonPointer::parse),
         dedupe_window: Duration::from_secs(60),
         on_ledger_loss: OnLedgerLoss::Nack,
+        max_delivery_attempts: Stream::DEFAULT_DELIVERY_ATTEMPTS,
         rate: None,
         tables: Vec::new(),
     }

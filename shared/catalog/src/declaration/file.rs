@@ -10,7 +10,10 @@ use super::{
     document::Node,
     name, quotas, stream,
 };
-use crate::{ArchiveSettings, Catalog, CatalogError, Quotas, Registry, Stream, TableName, View, dead_letters_table};
+use crate::{
+    ArchiveSettings, Catalog, CatalogError, Quotas, Registry, Stream, TableName, View, dead_letters_table,
+    open_dead_letters_view, redrives_table,
+};
 
 /// Reads the catalog in `file` and the files that it names.
 pub(crate) fn read(file: &Path) -> Result<Catalog, CatalogError> {
@@ -104,8 +107,8 @@ impl<'a> Folder<'a> {
 
     /// Takes a table's or view's name for `at`; a name that is taken already is a problem.
     pub(super) fn claim_name(&self, name: &TableName, at: &Cursor<'_>) {
-        if *name == dead_letters_table().name {
-            at.problem(format!("`{name}` is the table that Pipas keeps dead letters in"));
+        if [dead_letters_table().name, redrives_table().name, open_dead_letters_view().name].contains(name) {
+            at.problem(format!("`{name}` is where Pipas keeps its dead letters"));
         }
         if let Some(taken) = self.take(name, format!("`{}`", at.path()), at) {
             at.problem(format!("`{name}` is taken by {taken} already"));

@@ -27,6 +27,8 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>) -> Option<S
     let on_ledger_loss = settings
         .optional("on_ledger_loss")
         .map_or(Some(OnLedgerLoss::default()), |at| at.choice("treatment of a lost ledger", &ON_LEDGER_LOSS));
+    let max_delivery_attempts =
+        settings.optional("max_delivery_attempts").map_or(Some(Stream::DEFAULT_DELIVERY_ATTEMPTS), |at| attempts(&at));
     let rate = settings.optional("rate").map(|at| at.positive("events a second: a whole number above zero"));
     let inherited = Inherited { delivery, event_id: event_id.clone().flatten() };
     let tables = settings.required("tables", "at least one table").and_then(|at| read_tables(folder, &at, &inherited));
@@ -38,9 +40,21 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>) -> Option<S
         ordering_key: ordering_key.unwrap_or_default(),
         dedupe_window: dedupe_window?,
         on_ledger_loss: on_ledger_loss?,
+        max_delivery_attempts: max_delivery_attempts?,
         rate: rate.flatten(),
         tables: tables?,
     })
+}
+
+/// What Pub/Sub takes: <https://cloud.google.com/pubsub/docs/dead-letter-topics>.
+fn attempts(at: &Cursor<'_>) -> Option<u32> {
+    const EXPECTED: &str = "a number of deliveries from 5 to 100";
+    let attempts = at.positive(EXPECTED)?;
+    let valid = u32::try_from(attempts).ok().filter(|attempts| (5..=100).contains(attempts));
+    if valid.is_none() {
+        at.problem(format!("expected {EXPECTED}, found {attempts}"));
+    }
+    valid
 }
 
 fn read_tables(folder: &Folder<'_>, at: &Cursor<'_>, inherited: &Inherited) -> Option<Vec<Table>> {

@@ -5,7 +5,7 @@
 -- A key is in one of two places, never in both. While it is undecided (claimed, rejecting) it is a plain string. Once it is
 -- settled it is an entry of 22 bytes in a small hash, which Redis keeps as one flat listpack: no field has a life of its own,
 -- so the hashes of a quarter of a window (a page) are made to expire together, a whole window after the page takes no more.
--- An entry is field: 10 bytes of the event's key; value: 8 bytes of payload hash, and 'X' where the event was rejected. Which
+-- An entry is field: 10 bytes of the event's key; value: 8 bytes of payload hash (the first counts redrives), and 'X' where the event was rejected. Which
 -- of the page's hashes it is in comes from 4 further bytes. Should two events ever meet in all of these, their payloads differ:
 -- the later one is diverted as a conflict, and is not lost.
 --

@@ -1,6 +1,6 @@
 -- Compare-and-set of one key.
 -- ARGV: the generation; what must stand: empty for nothing, 'C' and a claim's identity, else how the value begins; the new
--- value; its window in milliseconds, 0 where it is undecided.
+-- value, empty for nothing; its window in milliseconds, 0 where it is undecided.
 -- Returns the time, and 'Y' or the value that stands, false where none does.
 if not guarded(ARGV[1]) then
   return epoch()
@@ -20,7 +20,14 @@ end
 if not holds then
   return {clock, value}
 end
-if ARGV[4] == '0' then
+if new == '' then
+  local _, field = place_of(1)
+  if hashes[1] then
+    redis.call('HDEL', hashes[1], field)
+  else
+    redis.call('DEL', KEYS[3])
+  end
+elseif ARGV[4] == '0' then
   -- What stood was undecided too, or nothing: no packed entry is in the way.
   redis.call('SET', KEYS[3], new)
 else

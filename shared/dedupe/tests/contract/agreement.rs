@@ -34,7 +34,7 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
         (keys(), claim.clone(), payload.clone(), window.clone())
             .prop_map(|(keys, claim, payload, window)| Call::Settle { keys, claim, payload, window }),
         (keys(), claim).prop_map(|(keys, claim)| Call::Release { keys, claim }),
-        (0..KEYS, 0..CLAIMS + PAYLOADS as usize + 1, 0..3_usize, payload.clone(), window.clone())
+        (0..KEYS, 0..CLAIMS + 2 * PAYLOADS as usize + 1, 0..4_usize, payload.clone(), window.clone())
             .prop_map(|(key, expected, new, payload, window)| Call::Swap { key, expected, new, payload, window }),
         (0..KEYS, any::<bool>(), payload, window).prop_map(|(key, done, payload, window)| Call::Restore {
             key,
@@ -81,13 +81,17 @@ async fn answers(ledger: &dyn Ledger, keys: &[EventKey], claims: &[Claim], calls
                 let expected = match expected {
                     0 => Expected::Absent,
                     at if at <= CLAIMS => Expected::Claimed(claims[at - 1].clone()),
-                    at => Expected::Rejecting(PayloadHash::from_bits((at - CLAIMS - 1) as u64)),
+                    at if at <= CLAIMS + PAYLOADS as usize => {
+                        Expected::Rejecting(PayloadHash::from_bits((at - CLAIMS - 1) as u64))
+                    }
+                    at => Expected::Rejected(PayloadHash::from_bits((at - CLAIMS - PAYLOADS as usize - 1) as u64)),
                 };
                 let window = WINDOWS[window];
                 let new = match new {
                     0 => NewState::Done { payload, window },
                     1 => NewState::Rejecting { payload, rejection: Rejection::at(Reason::TypeMismatch, "/a", "é") },
-                    _ => NewState::Rejected { payload, window },
+                    2 => NewState::Rejected { payload, window },
+                    _ => NewState::Absent,
                 };
                 match ledger.swap(&keys[key], &expected, &new, 0).await.expect("an answer") {
                     dedupe::Swapped::Yes => "Yes".to_owned(),
@@ -95,7 +99,8 @@ async fn answers(ledger: &dyn Ledger, keys: &[EventKey], claims: &[Claim], calls
                 }
             }
             Call::Restore { key, done, payload, window } => {
-                let payload = PayloadHash::from_bits(payload);
+                // Of every second one it is known how often it was redriven.
+                let payload = PayloadHash::from_bits(payload / 2).redriven((payload % 2) as u8);
                 let restored = if done { Restored::Done { payload } } else { Restored::Rejected { payload } };
                 let identity = ledger.survey().await.expect("a survey").identity;
                 ledger.restore(&identity, &[(keys[key], restored)], WINDOWS[window]).await.expect("an answer");

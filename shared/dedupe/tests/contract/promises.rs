@@ -21,6 +21,7 @@ pub(crate) async fn all(ledger: Arc<dyn Ledger>) {
     settling_tells_of_contradictions(ledger).await;
     release_removes_exactly_one_claim(ledger).await;
     swaps_compare(ledger).await;
+    a_dead_letter_is_reopened_by_its_number(ledger).await;
     rejections_go_their_way(ledger).await;
     settled_keys_are_forgotten_after_their_window(ledger).await;
     undecided_keys_are_not_forgotten(ledger).await;
@@ -180,6 +181,38 @@ async fn rejections_go_their_way(ledger: &dyn Ledger) {
     let expected = Expected::Rejecting(PAYLOAD);
     assert_eq!(ledger.swap(&key, &expected, &rejected, 0).await.expect("an answer"), Swapped::Yes);
     assert_eq!(state(ledger, key).await, Some(State::Rejected { payload: PAYLOAD }));
+}
+
+async fn a_dead_letter_is_reopened_by_its_number(ledger: &dyn Ledger) {
+    let (key, claim) = (key(), claim("s1", 0));
+    let (first, second) = (PAYLOAD.redriven(0), PAYLOAD.redriven(1));
+    let rejected = |payload| NewState::Rejected { payload, window: WINDOW };
+    let swap =
+        async |expected: Expected, new: NewState| ledger.swap(&key, &expected, &new, 0).await.expect("an answer");
+    assert_eq!(swap(Expected::Absent, rejected(first)).await, Swapped::Yes);
+    let found = swap(Expected::Rejected(second), NewState::Absent).await;
+    assert_eq!(found, Swapped::No(Some(State::Rejected { payload: first })));
+    assert_eq!(swap(Expected::Rejected(first), NewState::Absent).await, Swapped::Yes);
+    assert_eq!(state(ledger, key).await, None);
+    won(ledger, key, &claim).await;
+    let rejection = Rejection::new(Reason::TypeMismatch, "again");
+    let rejecting = NewState::Rejecting { payload: second, rejection };
+    assert_eq!(swap(Expected::Claimed(claim.clone()), rejecting.clone()).await, Swapped::Yes);
+    assert_eq!(swap(Expected::Rejecting(second), NewState::Absent).await, Swapped::Yes);
+    assert_eq!(swap(Expected::Absent, rejecting).await, Swapped::Yes);
+    assert_eq!(swap(Expected::Rejecting(second), rejected(second)).await, Swapped::Yes);
+    assert_eq!(
+        swap(Expected::Rejected(first), NewState::Absent).await,
+        Swapped::No(Some(State::Rejected { payload: second }))
+    );
+    // A reopened key is as good as new, and its row stays.
+    assert_eq!(swap(Expected::Rejected(second), NewState::Absent).await, Swapped::Yes);
+    won(ledger, key, &claim).await;
+    ledger.settle(&[(key, second)], &claim, WINDOW).await.expect("an answer");
+    assert_eq!(
+        swap(Expected::Rejected(second), NewState::Absent).await,
+        Swapped::No(Some(State::Done { payload: second }))
+    );
 }
 
 async fn settled_keys_are_forgotten_after_their_window(ledger: &dyn Ledger) {

@@ -91,9 +91,12 @@ impl Writer {
         while let Some(key) = self.queue.front().copied() {
             let queued = self.entries.get_mut(&key).and_then(|entry| match &mut entry.phase {
                 Phase::Queued { instead_of } => Some((instead_of.take(), entry)),
-                Phase::Batched | Phase::Held | Phase::Fencing { .. } | Phase::Marking { .. } | Phase::Rejecting(_) => {
-                    None
-                }
+                Phase::Batched
+                | Phase::Held
+                | Phase::Fencing { .. }
+                | Phase::Marking { .. }
+                | Phase::Reopening { .. }
+                | Phase::Rejecting(_) => None,
             });
             let Some((instead_of, entry)) = queued else {
                 self.queue.pop_front();

@@ -76,7 +76,7 @@ impl Writer {
         let Some(entry) = self.entries.get(&key) else { return };
         let idle = match &entry.phase {
             Phase::Queued { .. } | Phase::Held | Phase::Fencing { .. } => true,
-            Phase::Batched | Phase::Marking { .. } | Phase::Rejecting(_) => false,
+            Phase::Batched | Phase::Marking { .. } | Phase::Reopening { .. } | Phase::Rejecting(_) => false,
         };
         if idle && entry.deliveries.is_empty() {
             self.forget(key);
@@ -90,11 +90,16 @@ impl Writer {
             if !delivery.agrees(payload) {
                 return Answer::Conflict;
             }
+            let is_dead_letter = matches!(landed, Landed::DeadLettered | Landed::FoundDeadLetter);
+            if is_dead_letter && payload.gives_way_to(delivery) {
+                // The end of an earlier try: this one, which joined it, has its own still before it.
+                return Answer::Retry(Retry::Undecided);
+            }
             let first = std::mem::replace(&mut first, false);
             match landed {
                 Landed::Written if first => Answer::Written,
                 Landed::DeadLettered if first => Answer::DeadLettered,
-                Landed::Written | Landed::DeadLettered | Landed::Found => Answer::Duplicate,
+                Landed::Written | Landed::DeadLettered | Landed::Found | Landed::FoundDeadLetter => Answer::Duplicate,
             }
         });
         self.forget(key);
@@ -146,7 +151,7 @@ impl Writer {
             .filter(|(_, entry)| match &entry.phase {
                 Phase::Queued { .. } | Phase::Held => true,
                 Phase::Fencing { own, .. } => !own,
-                Phase::Batched | Phase::Marking { .. } | Phase::Rejecting(_) => false,
+                Phase::Batched | Phase::Marking { .. } | Phase::Reopening { .. } | Phase::Rejecting(_) => false,
             })
             .map(|(key, _)| *key)
             .collect();

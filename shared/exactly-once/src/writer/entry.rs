@@ -36,6 +36,8 @@ pub(super) enum Phase {
     Fencing { claim: Claim, own: bool },
     /// Its row stands, as a fence said; the key is being told so.
     Marking { call: Option<CallId>, claim: Claim, failures: u32 },
+    /// It was a dead letter and was redriven since; the key is being told to forget what `stands`.
+    Reopening { call: Option<CallId>, stands: Expected, failures: u32 },
     /// On its way to a dead letter.
     Rejecting(Step),
 }
@@ -55,8 +57,10 @@ pub(super) enum Step {
 pub(super) enum Landed {
     /// As a row of ours.
     Written,
-    /// As a row or a dead letter that stood already.
+    /// As a row that stood already.
     Found,
+    /// As a dead letter that stood already.
+    FoundDeadLetter,
     /// As a dead letter of ours.
     DeadLettered,
 }
@@ -68,9 +72,9 @@ impl Entry {
 
     pub(super) fn swaps_by(&self, by: CallId) -> bool {
         match &self.phase {
-            Phase::Marking { call, .. } | Phase::Rejecting(Step::Marking { call, .. } | Step::Closing { call, .. }) => {
-                *call == Some(by)
-            }
+            Phase::Marking { call, .. }
+            | Phase::Reopening { call, .. }
+            | Phase::Rejecting(Step::Marking { call, .. } | Step::Closing { call, .. }) => *call == Some(by),
             Phase::Rejecting(Step::Writing)
             | Phase::Queued { .. }
             | Phase::Batched

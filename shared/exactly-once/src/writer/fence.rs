@@ -147,6 +147,7 @@ impl Writer {
         match &entry.phase {
             Phase::Held => self.begin(key, None),
             Phase::Marking { .. } => self.send_mark(key),
+            Phase::Reopening { .. } => self.send_reopening(key),
             Phase::Rejecting(_) => self.send_rejecting(key),
             Phase::Queued { .. } | Phase::Batched | Phase::Fencing { .. } => {}
         }

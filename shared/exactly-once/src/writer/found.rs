@@ -6,7 +6,7 @@ use super::{
     OwnStream, Writer,
     entry::{Landed, Phase, Step},
 };
-use crate::{Alarm, Answer, Claim, EventKey, Output, PayloadHash, Retry, State, Time, Verdict};
+use crate::{Alarm, Answer, Claim, EventKey, Expected, Output, PayloadHash, Retry, State, Time, Verdict};
 
 impl Writer {
     /// The key was not ours to take: `state` stands there.
@@ -14,8 +14,18 @@ impl Writer {
         let Some(entry) = self.entries.get_mut(&key) else { return };
         match state {
             None => self.begin(key, None),
-            Some(State::Done { payload } | State::Rejected { payload }) => self.finish(key, Landed::Found, payload),
-            Some(State::Rejecting { payload, rejection }) if payload.agrees(entry.payload) => {
+            Some(State::Done { payload }) => self.finish(key, Landed::Found, payload),
+            Some(State::Rejected { payload }) if payload.gives_way_to(entry.payload) => {
+                self.reopen(key, Expected::Rejected(payload));
+            }
+            Some(State::Rejected { payload }) => self.finish(key, Landed::FoundDeadLetter, payload),
+            // The event was redriven since, so the dead letter stands, and only the key was never told.
+            Some(State::Rejecting { payload, .. }) if payload.gives_way_to(entry.payload) => {
+                self.reopen(key, Expected::Rejecting(payload));
+            }
+            Some(State::Rejecting { payload, rejection })
+                if payload.agrees(entry.payload) && payload.redrives() == entry.payload.redrives() =>
+            {
                 // Whoever meets an unfinished rejection finishes it.
                 entry.verdict = Verdict::Reject(rejection.clone());
                 entry.phase = Phase::Rejecting(Step::Writing);
@@ -26,12 +36,14 @@ impl Writer {
         }
     }
 
-    /// Another event with this id is on its way to a dead letter. Deliveries of that one, which joined ours, come again: its
-    /// dead letter does not stand yet, and their bytes are not here.
+    /// Another event with this id is on its way to a dead letter, or a later try of this one: then this one's dead letter
+    /// stands. Deliveries of that one, which joined ours, come again: its dead letter does not stand yet, and their bytes are
+    /// not here.
     fn found_other_rejecting(&mut self, key: EventKey, rejecting: PayloadHash) {
-        self.answer_all(key, |delivery| match delivery == rejecting {
-            true => Answer::Retry(Retry::Undecided),
+        self.answer_all(key, |delivery| match delivery.agrees(rejecting) {
             false => Answer::Conflict,
+            true if delivery.redrives() < rejecting.redrives() => Answer::Duplicate,
+            true => Answer::Retry(Retry::Undecided),
         });
         self.forget(key);
     }

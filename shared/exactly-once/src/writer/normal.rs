@@ -36,7 +36,9 @@ impl Writer {
             }
             entry.deliveries.sort_by_key(|delivery| delivery.id);
             match &mut entry.phase {
-                Phase::Marking { call, failures, .. } | Phase::Rejecting(Step::Marking { call, failures, .. }) => {
+                Phase::Marking { call, failures, .. }
+                | Phase::Reopening { call, failures, .. }
+                | Phase::Rejecting(Step::Marking { call, failures, .. }) => {
                     *failures = 0;
                     renumber(numbers, call);
                 }

@@ -40,12 +40,32 @@ impl Writer {
         self.out.push(Output::Swap { call: id, key, expected, new, generation: self.generation });
     }
 
+    /// The event was a dead letter, and this is a later try of it: tells its key to forget what `stands`, and begins anew.
+    pub(super) fn reopen(&mut self, key: EventKey, stands: Expected) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.phase = Phase::Reopening { call: None, stands, failures: 0 };
+            self.send_reopening(key);
+        }
+    }
+
+    pub(super) fn send_reopening(&mut self, key: EventKey) {
+        let id = self.call();
+        let Some(Phase::Reopening { call, stands, .. }) = self.entries.get_mut(&key).map(|entry| &mut entry.phase)
+        else {
+            return;
+        };
+        *call = Some(id);
+        let expected = stands.clone();
+        self.out.push(Output::Swap { call: id, key, expected, new: NewState::Absent, generation: self.generation });
+    }
+
     /// Swaps that are on their way are of an older generation: their replies are not waited for.
     pub(super) fn swap_again(&mut self) {
         let keys: Vec<EventKey> = self.entries.keys().copied().collect();
         for key in keys {
             match self.entries.get(&key).map(|entry| &entry.phase) {
                 Some(Phase::Marking { .. }) => self.send_mark(key),
+                Some(Phase::Reopening { .. }) => self.send_reopening(key),
                 Some(Phase::Rejecting(_)) => self.send_rejecting(key),
                 _ => continue,
             }
@@ -57,7 +77,8 @@ impl Writer {
         let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.swaps_by(by)) else { return };
         match (&entry.phase, result) {
             (Phase::Marking { .. }, Swapped::Yes) => self.marked(key),
-            (Phase::Marking { .. }, Swapped::No(state)) => self.found(now, key, state),
+            (Phase::Marking { .. } | Phase::Reopening { .. }, Swapped::No(state)) => self.found(now, key, state),
+            (Phase::Reopening { .. }, Swapped::Yes) => self.begin(key, None),
             (Phase::Rejecting(Step::Marking { rejection, .. }), Swapped::Yes) => {
                 let rejection = rejection.clone();
                 entry.verdict = Verdict::Reject(rejection.clone());
@@ -78,6 +99,7 @@ impl Writer {
         let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.swaps_by(by)) else { return };
         let closing = matches!(entry.phase, Phase::Rejecting(Step::Closing { .. }));
         let (Phase::Marking { call, failures, .. }
+        | Phase::Reopening { call, failures, .. }
         | Phase::Rejecting(Step::Marking { call, failures, .. } | Step::Closing { call, failures })) = &mut entry.phase
         else {
             return;

@@ -4,4 +4,5 @@ mod append;
 mod bench;
 mod claims;
 mod life;
+mod redrives;
 mod rejections;

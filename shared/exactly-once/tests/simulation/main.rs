@@ -1,5 +1,6 @@
 //! Two loaders, a ledger, BigQuery's write streams and Pub/Sub in one deterministic world of lost replies, late requests,
-//! crashes, suspicion, redelivery, publisher duplicates and refused rows: every acked event is one row or one dead letter.
+//! crashes, suspicion, redelivery, publisher duplicates, refused rows and dead letters that are published again: every acked
+//! event is one row or one open dead letter.
 //!
 //! `PIPAS_SIMULATION_SEEDS` says how many worlds are run, `PIPAS_SIMULATION_SEED` runs one again.
 
@@ -47,6 +48,7 @@ fn weakened_worlds_are_caught() {
         Weakness::SwapsDoNotCompare,
         Weakness::LedgerForgets,
         Weakness::SuspectsWithoutFence,
+        Weakness::NumbersForgotten,
     ] {
         let caught = (0..3_000).find_map(|seed| World::new(seed, weakness).run().err());
         assert!(caught.is_some(), "{weakness:?} was not caught");

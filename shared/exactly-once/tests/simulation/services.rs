@@ -11,7 +11,7 @@ use exactly_once::{
     Want,
     rules::{self, Stored},
 };
-use rand::{Rng, rngs::StdRng};
+use rand::{Rng, rngs::StdRng, seq::IteratorRandom};
 
 use crate::world::Weakness;
 
@@ -33,7 +33,10 @@ pub(crate) struct Services {
     pub(crate) weakness: Weakness,
     streams: BTreeMap<Arc<str>, WriteStream>,
     ledger: BTreeMap<EventKey, Option<Stored>>,
-    dead_letters: BTreeSet<EventKey>,
+    /// By how often the event was redriven before, and what it said.
+    dead_letters: BTreeMap<(EventKey, u8), PayloadHash>,
+    /// The dead letters that were published again.
+    redriven: BTreeSet<(EventKey, u8)>,
     /// The events that the table refuses for now.
     pub(crate) refused: BTreeSet<EventKey>,
     frozen: BTreeMap<(u64, RequestId), Vec<EventKey>>,
@@ -46,7 +49,8 @@ impl Services {
             weakness,
             streams: BTreeMap::new(),
             ledger: BTreeMap::new(),
-            dead_letters: BTreeSet::new(),
+            dead_letters: BTreeMap::new(),
+            redriven: BTreeSet::new(),
             refused: BTreeSet::new(),
             frozen: BTreeMap::new(),
             created: 0,
@@ -57,8 +61,23 @@ impl Services {
         self.streams.values().flat_map(|stream| &stream.rows).filter(|row| *row == key).count()
     }
 
-    pub(crate) fn is_dead_letter(&self, key: &EventKey) -> bool {
-        self.dead_letters.contains(key)
+    /// Whether this try of the event, or a later one, ended as a dead letter.
+    pub(crate) fn is_dead_letter(&self, key: &EventKey, redrives: u8) -> bool {
+        self.dead_letters.range((*key, redrives)..=(*key, u8::MAX)).next().is_some()
+    }
+
+    /// The event's dead letters that were not published again.
+    pub(crate) fn open_dead_letters(&self, key: &EventKey) -> usize {
+        let all = self.dead_letters.range((*key, 0)..=(*key, u8::MAX));
+        all.filter(|(letter, _)| !self.redriven.contains(letter)).count()
+    }
+
+    /// A dead letter to publish again, perhaps not for the first time: the event as its next try.
+    pub(crate) fn redrive(&mut self, rng: &mut StdRng) -> Option<(EventKey, PayloadHash)> {
+        let few = self.dead_letters.iter().filter(|((_, redrives), _)| *redrives < 3);
+        let (letter, payload) = few.choose(rng)?;
+        self.redriven.insert(*letter);
+        Some((letter.0, payload.redriven(letter.1 + 1)))
     }
 
     /// Everything that must hold at any time.
@@ -68,8 +87,9 @@ impl Services {
         if events.len() < rows.len() {
             return Err("an event is two rows".into());
         }
-        match self.dead_letters.iter().find(|key| events.contains(key)) {
-            Some(key) => Err(format!("{key} is a row and a dead letter")),
+        let mut open = self.dead_letters.keys().filter(|letter| !self.redriven.contains(letter));
+        match open.find(|(key, _)| events.contains(key)) {
+            Some((key, redrives)) => Err(format!("{key} is a row and a dead letter after {redrives} redrives")),
             None => Ok(()),
         }
     }
@@ -178,6 +198,12 @@ impl Services {
     }
 
     pub(crate) fn swap(&mut self, now: Time, key: EventKey, expected: &Expected, new: &NewState) -> Swapped {
+        let new = match new {
+            NewState::Rejecting { payload, rejection } if self.weakness == Weakness::NumbersForgotten => {
+                &NewState::Rejecting { payload: payload.redriven(0), rejection: rejection.clone() }
+            }
+            new => new,
+        };
         rules::swap(self.ledger.entry(key).or_default(), now, expected, new)
     }
 
@@ -190,8 +216,8 @@ impl Services {
         }
     }
 
-    pub(crate) fn write_dead_letter(&mut self, key: EventKey) -> Result<(), String> {
-        self.dead_letters.insert(key);
+    pub(crate) fn write_dead_letter(&mut self, key: EventKey, payload: PayloadHash) -> Result<(), String> {
+        self.dead_letters.insert((key, payload.redrives()), payload);
         self.check()
     }
 }

@@ -1,11 +1,11 @@
 //! The loaders, the messages, and what goes wrong between them.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use event::{Reason, Rejection};
 use exactly_once::{
-    Alarm, Answer, CallId, DeliveryId, EventKey, Input, Limits, Offer, Output, Owner, PayloadHash, Time, Verdict,
-    Writer,
+    Alarm, Answer, CallId, DeliveryId, EventKey, Input, Limits, NewState, Offer, Output, Owner, PayloadHash, Time,
+    Verdict, Writer,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
@@ -27,6 +27,8 @@ pub(crate) enum Weakness {
     SwapsDoNotCompare,
     /// The ledger loses keys and nobody notices.
     LedgerForgets,
+    /// The ledger does not keep which of an event's dead letters stands.
+    NumbersForgotten,
 }
 
 /// What a run saw.
@@ -43,6 +45,8 @@ pub(crate) struct Seen {
     foreign_fences: usize,
     take_overs: usize,
     bad_rows: usize,
+    redriven: usize,
+    reopened: usize,
 }
 
 impl Seen {
@@ -58,6 +62,8 @@ impl Seen {
         self.foreign_fences += run.foreign_fences;
         self.take_overs += run.take_overs;
         self.bad_rows += run.bad_rows;
+        self.redriven += run.redriven;
+        self.reopened += run.reopened;
     }
 
     pub(crate) fn has_everything(&self) -> bool {
@@ -73,6 +79,8 @@ impl Seen {
             self.foreign_fences,
             self.take_overs,
             self.bad_rows,
+            self.redriven,
+            self.reopened,
         ]
         .iter()
         .all(|count| *count > 0)
@@ -81,6 +89,8 @@ impl Seen {
 
 struct Loader {
     writer: Writer,
+    /// What the events in hand say.
+    hand: BTreeMap<EventKey, PayloadHash>,
     incarnation: u64,
     stopping: bool,
 }
@@ -99,6 +109,8 @@ struct Message {
 struct Call {
     incarnation: u64,
     output: Output,
+    /// What the event of a dead letter says.
+    payload: Option<PayloadHash>,
     /// The caller was told that nobody knows: what is left of the call may still arrive.
     zombie: bool,
 }
@@ -161,7 +173,12 @@ impl World {
             ..Limits::default()
         };
         let owner = Owner::from_bytes(u128::from(self.incarnations).to_be_bytes());
-        Loader { writer: Writer::new(owner, limits), incarnation: self.incarnations, stopping: false }
+        Loader {
+            writer: Writer::new(owner, limits),
+            hand: BTreeMap::new(),
+            incarnation: self.incarnations,
+            stopping: false,
+        }
     }
 
     /// Runs the world through its faults, then without any until every message is acked.
@@ -188,9 +205,9 @@ impl World {
         }
         for message in &self.messages {
             let rows = self.services.rows_of(&message.key);
-            let dead_letters = usize::from(self.services.is_dead_letter(&message.key));
-            if rows + dead_letters != 1 {
-                return Err(format!("{} was acked with {rows} rows and {dead_letters} dead letters", message.key));
+            let open = self.services.open_dead_letters(&message.key);
+            if rows + open != 1 {
+                return Err(format!("{} was acked with {rows} rows and {open} open dead letters", message.key));
             }
         }
         Ok(self.seen)
@@ -201,8 +218,12 @@ impl World {
             0..25 => self.deliver(),
             25..80 => self.call_step(),
             80..94 => self.pass_time(),
-            94..96 => self.crash(),
+            94 => self.crash(),
             96 => self.stop(),
+            95 => {
+                self.redrive();
+                Ok(())
+            }
             97 if self.services.weakness == Weakness::LedgerForgets => {
                 self.services.forget_some(&mut self.rng);
                 Ok(())
@@ -249,7 +270,18 @@ impl World {
         };
         let Message { key, payload, ref mut outstanding, .. } = self.messages[message];
         outstanding.push((delivery, self.loaders[loader].incarnation));
+        if !self.loaders[loader].writer.contains(&key) {
+            self.loaders[loader].hand.insert(key, payload);
+        }
         self.feed(loader, Input::Offer(Offer { delivery, key, payload, size: 10, schema: 0, verdict }))
+    }
+
+    /// Publishes a dead letter again: the same event, whose next try may fail too.
+    fn redrive(&mut self) {
+        let Some((key, payload)) = self.services.redrive(&mut self.rng) else { return };
+        let rejected = if self.rng.random_bool(0.5) { self.rng.random_range(0.2..=1.0) } else { 0.0 };
+        self.messages.push(Message { key, payload, rejected, acked: false, outstanding: Vec::new() });
+        self.seen.redriven += 1;
     }
 
     fn pass_time(&mut self) -> Result<(), String> {
@@ -323,7 +355,7 @@ impl World {
 
     /// The call arrives, and its reply too, unless the caller does not wait any more.
     fn carry_out(&mut self, call: Call) -> Result<(), String> {
-        let Call { incarnation, output, zombie } = call;
+        let Call { incarnation, output, payload, zombie } = call;
         let reply = match output {
             Output::CreateStream => Input::StreamCreated { stream: self.services.create_stream() },
             Output::Claim { call, wants, claim, .. } => {
@@ -340,6 +372,7 @@ impl World {
                 Input::Settled { call, results: self.services.settle(self.now, &claim, &rows, window) }
             }
             Output::Swap { call, key, expected, new, .. } => {
+                self.seen.reopened += usize::from(new == NewState::Absent);
                 Input::Swapped { call, key, result: self.services.swap(self.now, key, &expected, &new) }
             }
             Output::Fence { stream, own } => {
@@ -348,7 +381,8 @@ impl World {
                 Input::Fenced { stream, rows }
             }
             Output::WriteDeadLetter { key, .. } => {
-                self.services.write_dead_letter(key)?;
+                self.services
+                    .write_dead_letter(key, payload.ok_or("a dead letter of an event that is in nobody's hands")?)?;
                 Input::DeadLettered { key, written: true }
             }
             Output::Answer { .. } | Output::Forget { .. } | Output::Alarm(_) => return Ok(()),
@@ -368,12 +402,18 @@ impl World {
         for output in self.loaders[at].writer.handle(self.now, input) {
             match output {
                 Output::Answer { delivery, answer } => self.answered(delivery, answer)?,
-                Output::Forget { .. } => {}
+                Output::Forget { key } => drop(self.loaders[at].hand.remove(&key)),
                 Output::Alarm(Alarm::Contradicted { key, found }) => {
                     return Err(format!("{key} is a row, and its key said {found:?}"));
                 }
                 Output::Alarm(alarm) => return Err(format!("{alarm:?}")),
-                output => self.calls.push(Call { incarnation, output, zombie: false }),
+                output => {
+                    let payload = match &output {
+                        Output::WriteDeadLetter { key, .. } => self.loaders[at].hand.get(key).copied(),
+                        _ => None,
+                    };
+                    self.calls.push(Call { incarnation, output, payload, zombie: false });
+                }
             }
         }
         if self.loaders[at].stopping && self.loaders[at].writer.is_finished() {
@@ -405,10 +445,13 @@ impl World {
             return Ok(());
         }
         message.acked |= !lost;
-        let (rows, dead) = (self.services.rows_of(&message.key), self.services.is_dead_letter(&message.key));
+        let rows = self.services.rows_of(&message.key);
+        let dead = self.services.is_dead_letter(&message.key, message.payload.redrives());
+        // A dead letter beside a row was redriven: that is looked after where either is written. An old copy may have become the
+        // row then, and who is told late may have been redriven meanwhile.
         match (answer, rows, dead) {
-            (Answer::Written, 1, false) | (Answer::DeadLettered, 0, true) => Ok(()),
-            (Answer::Duplicate, 1, false) | (Answer::Duplicate, 0, true) => Ok(()),
+            (Answer::Written | Answer::Duplicate, 1, _) => Ok(()),
+            (Answer::DeadLettered, 0..=1, true) | (Answer::Duplicate, 0, true) => Ok(()),
             // The other event may be on its way to a dead letter.
             (Answer::Conflict, ..) => Ok(()),
             _ => Err(format!("{} was answered {answer:?} with {rows} rows, dead letter {dead}", message.key)),

@@ -1,0 +1,117 @@
+//! Changes of an event before it is published again.
+//!
+//! Both kinds work on jaq's values and not on serde_json's: these keep the order of fields and every digit of a number, and a
+//! patch must not change what it does not name. (The `json-patch` crate works on serde_json's.)
+
+mod jq;
+mod operations;
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use jaq_json::{Val, read};
+use sha2::{Digest, Sha256};
+
+use jq::Jq;
+use operations::Operation;
+
+/// A change of events.
+pub(super) struct Patch {
+    /// Of the file that it was read from.
+    pub(super) hash: String,
+    change: Change,
+}
+
+enum Change {
+    /// RFC 6902.
+    Operations(Vec<Operation>),
+    Jq(Jq),
+}
+
+impl Patch {
+    /// Reads a file: a JSON array is a JSON Patch, anything else a jq filter.
+    pub(super) fn read(file: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        Self::parse(&text).with_context(|| file.display().to_string())
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Self> {
+        let change = match read::parse_single(text.as_bytes()) {
+            Ok(Val::Arr(operations)) => Change::Operations(operations::read(&operations)?),
+            Ok(_) | Err(_) => Change::Jq(Jq::compile(text)?),
+        };
+        let hash = Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { hash, change })
+    }
+
+    /// The event as the patch makes it.
+    pub(super) fn apply(&self, event: &[u8]) -> anyhow::Result<Vec<u8>> {
+        let event = read::parse_single(event).map_err(|error| anyhow::anyhow!("the event is no JSON: {error}"))?;
+        let patched = match &self.change {
+            Change::Operations(operations) => operations.iter().try_fold(event, |event, each| each.apply(event))?,
+            Change::Jq(jq) => jq.run(event)?,
+        };
+        let text = patched.to_string();
+        // jaq knows values that JSON does not.
+        if !matches!(patched, Val::Obj(_)) || serde_json::from_str::<serde::de::IgnoredAny>(&text).is_err() {
+            bail!("the patch makes no JSON object of it, but {}", text.chars().take(100).collect::<String>());
+        }
+        Ok(text.into_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn patched(patch: &str, event: &str) -> Result<String, String> {
+        let applied = Patch::parse(patch).and_then(|patch| patch.apply(event.as_bytes()));
+        applied.map(|event| String::from_utf8(event).expect("text")).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn a_file_is_told_by_its_content() {
+        let event = r#"{"id":"7","of":{"b":1,"a":2}}"#;
+        assert_eq!(
+            patched(r#"[{"op":"replace","path":"/id","value":7}]"#, event).as_deref(),
+            Ok(r#"{"id":7,"of":{"b":1,"a":2}}"#)
+        );
+        assert_eq!(patched(".id |= tonumber", event).as_deref(), Ok(r#"{"id":7,"of":{"b":1,"a":2}}"#));
+        assert_eq!(
+            patched("# numbers\n.id |= tonumber | del(.of.b)", event).as_deref(),
+            Ok(r#"{"id":7,"of":{"a":2}}"#)
+        );
+    }
+
+    #[test]
+    fn what_is_not_named_keeps_its_digits_and_its_place() {
+        let event =
+            r#"{"z":12345678901234567890123,"price":0.10000000000000000001,"big":1e400,"a":"é\u0000","id":"1"}"#;
+        for patch in [".id |= tonumber", r#"[{"op":"replace","path":"/id","value":1}]"#] {
+            let patched = patched(patch, event).expect("an event");
+            assert!(
+                patched.starts_with(r#"{"z":12345678901234567890123,"price":0.10000000000000000001,"big":1e400,"#),
+                "{patched}"
+            );
+            assert!(patched.ends_with(r#""id":1}"#), "{patched}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_event_is_refused() {
+        for (patch, event, said) in [
+            (".id", r#"{"id":"7"}"#, "the patch makes no JSON object of it, but \"7\""),
+            ("{a: nan}", "{}", "the patch makes no JSON object of it, but {\"a\":NaN}"),
+            (".", "oops", "the event is no JSON"),
+            ("empty", "{}", "the filter makes nothing of it"),
+            ("., .", "{}", "the filter makes more than one value of it"),
+            (".id |= tonumber", r#"{"id":"x"}"#, "the filter fails: "),
+            (".id |", "{}", "not a jq filter"),
+            ("no_such_filter", "{}", "not a jq filter: undefined filter no_such_filter"),
+            (r#"[{"op":"move","path":"/a"}]"#, "{}", "operation 1: `from` is missing"),
+        ] {
+            let error = patched(patch, event).expect_err(patch);
+            assert!(error.contains(said), "{patch}: {error}");
+        }
+    }
+}
