@@ -34,6 +34,11 @@ impl Hour {
     pub fn start(self) -> Timestamp {
         Timestamp::from_second(self.0 * SECONDS).unwrap_or(Timestamp::MIN)
     }
+
+    /// The first instant after the hour.
+    pub fn end(self) -> Timestamp {
+        Self(self.0 + 1).start()
+    }
 }
 
 /// `dt=2024-02-01/hr=10`
@@ -46,8 +51,30 @@ impl fmt::Display for Hour {
 /// The name of an object whose first message was published at `first_publish_time`.
 pub fn object_name(stream: &str, first_publish_time: Timestamp, id: Uuid) -> String {
     let hour = Hour::of(first_publish_time);
-    let first = first_publish_time.strftime("%Y%m%dT%H%M%S%.6fZ");
-    format!("{}{hour}/{first}-{id}.avro", object_prefix(stream))
+    object_name_in(&format!("{}{hour}/", object_prefix(stream)), first_publish_time, id)
+}
+
+/// The same by another layout: `prefix` is what the layout makes of the message.
+pub fn object_name_in(prefix: &str, first_publish_time: Timestamp, id: Uuid) -> String {
+    format!("{prefix}{}-{id}.avro", stamp(first_publish_time))
+}
+
+/// The time in the names of objects.
+pub fn stamp(first_publish_time: Timestamp) -> String {
+    first_publish_time.strftime("%Y%m%dT%H%M%S%.6fZ").to_string()
+}
+
+/// What the layout made the name of an object begin with; `None` where the name is not of [`object_name_in`].
+pub(crate) fn prefix_of(object: &str) -> Option<&str> {
+    hour_of_object(object)?;
+    object.get(..object.len() - STAMP)
+}
+
+/// The hour of publish time that the name of an object tells.
+pub(crate) fn hour_of_object(object: &str) -> Option<Hour> {
+    let stamp = object.get(object.len().checked_sub(STAMP)?..)?.strip_suffix(".avro")?;
+    let first: Timestamp = stamp.get(..TIME)?.parse().ok()?;
+    Some(Hour::of(first))
 }
 
 /// What the names of a stream's objects begin with, and those of its manifest entries too.
@@ -64,9 +91,7 @@ pub fn manifest_prefix(stream: &str) -> String {
 /// where the name is not one that [`object_name`] gives.
 pub fn manifest_name(stream: &str, object: &str) -> Option<String> {
     let file = object.rsplit_once('/').map_or(object, |(_, file)| file);
-    let stamp = file.get(file.len().checked_sub(STAMP)?..)?;
-    let first: Timestamp = stamp.get(..TIME)?.parse().ok()?;
-    Some(format!("{}{}/{file}.json", manifest_prefix(stream), Hour::of(first)))
+    Some(format!("{}{}/{file}.json", manifest_prefix(stream), hour_of_object(file)?))
 }
 
 /// The hour that the name of a manifest entry tells, below the manifest's prefix.
@@ -91,6 +116,7 @@ mod tests {
         assert_eq!(name, format!("courier-chat/{rest}"));
         assert_eq!(manifest_name("courier-chat", &name), Some(format!("courier-chat/_manifest/{rest}.json")));
         assert_eq!(hour_of_entry(rest), Some(Hour::of(time("2024-02-01T10:00:00Z"))));
+        assert_eq!(prefix_of(&name), Some("courier-chat/dt=2024-02-01/hr=10/"));
         let elsewhere = name.replace("courier-chat/dt=2024-02-01/hr=10/", "output/a-");
         let entry = "courier-chat/_manifest/dt=2024-02-01/hr=10/a-20240201T100446";
         assert!(manifest_name("courier-chat", &elsewhere).is_some_and(|name| name.starts_with(entry)));

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Hour, SCHEMA_FINGERPRINT, Summary,
+    codec::avro_name,
     layout::{hour_of_entry, manifest_name, manifest_prefix},
 };
 
@@ -209,16 +210,6 @@ pub(crate) async fn create(store: &ObjectStore, name: &str, document: &impl Seri
         detail: format!("{name}: {error}"),
     })?;
     store.create(name, "application/json", json.into()).await
-}
-
-/// The codec's name in an Avro file's header.
-fn avro_name(codec: Codec) -> &'static str {
-    match codec {
-        Codec::Zstd => "zstandard",
-        Codec::Snappy => "snappy",
-        Codec::Deflate => "deflate",
-        Codec::Null => "null",
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::{
 };
 
 use catalog::{
-    Delivery, JsonPointer, Malformed, OnLedgerLoss, Probe, Stream, Table, TableName, TableSchema, UnknownFields, When,
+    ArchiveSettings, Delivery, JsonPointer, Malformed, OnLedgerLoss, Probe, Stream, Table, TableName, TableSchema,
+    UnknownFields, When,
 };
 use event::Reason;
 use proptest::prelude::*;
@@ -39,6 +40,7 @@ fn stream(tables: Vec<Table>) -> Stream {
         dedupe_window: Duration::from_secs(1),
         on_ledger_loss: OnLedgerLoss::Nack,
         rate: None,
+        archive: ArchiveSettings::default(),
         tables,
     }
 }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    StoreError, Upload,
+    Download, StoreError, Upload,
     rest::{Resource, Rest, json},
 };
 
@@ -112,7 +112,23 @@ impl ObjectStore {
 
     /// Begins the upload of a new object: it exists once [`Upload::finish`] has returned, and never in part.
     pub async fn upload(&self, name: &str, content_type: &str) -> Result<Upload, StoreError> {
-        Upload::start(self, name, content_type).await
+        Upload::start(self, name, content_type, &BTreeMap::new()).await
+    }
+
+    /// The same, with custom metadata.
+    pub async fn upload_with_metadata(
+        &self,
+        name: &str,
+        content_type: &str,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<Upload, StoreError> {
+        Upload::start(self, name, content_type, metadata).await
+    }
+
+    /// Begins to read the object of that name and generation, part by part: it may be larger than memory.
+    pub async fn download(&self, name: &str, generation: i64) -> Result<Download, StoreError> {
+        let answer = self.storage.read_object(self.resource_name(), name).set_generation(generation).send().await;
+        Ok(Download::new(name, answer.map_err(|source| google("objects.get", name, source))?))
     }
 
     /// What is known of an object; `None` where it does not exist.
@@ -158,7 +174,7 @@ impl ObjectStore {
 
     /// An object's bytes, and which object of its name they are.
     pub async fn read_generation(&self, name: &str) -> Result<(Bytes, i64), StoreError> {
-        let failed = |source| self.google("objects.get", name, source);
+        let failed = |source| google("objects.get", name, source);
         let mut answer = self.storage.read_object(self.resource_name(), name).send().await.map_err(failed)?;
         let generation = answer.object().generation;
         let mut bytes = BytesMut::new();
@@ -199,7 +215,7 @@ impl ObjectStore {
                     Err(StoreError::Exists { name: name.to_owned() })
                 }
             }
-            Err(error) => Err(self.google("objects.insert", name, error)),
+            Err(error) => Err(google("objects.insert", name, error)),
         }
     }
 
@@ -221,7 +237,7 @@ impl ObjectStore {
         match written {
             Ok(_) => Ok(()),
             Err(error) if error.http_status_code() == Some(412) => Err(StoreError::Changed { name: name.to_owned() }),
-            Err(error) => Err(self.google("objects.insert", name, error)),
+            Err(error) => Err(google("objects.insert", name, error)),
         }
     }
 
@@ -271,12 +287,12 @@ impl ObjectStore {
             error => error,
         })
     }
+}
 
-    fn google(&self, call: &'static str, name: &str, source: google_cloud_storage::Error) -> StoreError {
-        match source.http_status_code() {
-            Some(404) => StoreError::NotFound { name: name.to_owned() },
-            _ => StoreError::Google { call, name: name.to_owned(), source: Box::new(source) },
-        }
+pub(crate) fn google(call: &'static str, name: &str, source: google_cloud_storage::Error) -> StoreError {
+    match source.http_status_code() {
+        Some(404) => StoreError::NotFound { name: name.to_owned() },
+        _ => StoreError::Google { call, name: name.to_owned(), source: Box::new(source) },
     }
 }
 

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::{
+    archive,
     cursor::Cursor,
     delivery::{self, Kind},
     file::Folder,
@@ -8,10 +9,10 @@ use super::{
     table::{self, Inherited},
     when,
 };
-use crate::{OnLedgerLoss, Stream, Table};
+use crate::{ArchiveSettings, OnLedgerLoss, Stream, Table};
 
 /// Reads the stream `name` of `streams`. `None`: there is a problem.
-pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>) -> Option<Stream> {
+pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>, default: &ArchiveSettings) -> Option<Stream> {
     const ON_LEDGER_LOSS: [(&str, OnLedgerLoss); 2] = [("nack", OnLedgerLoss::Nack), ("append", OnLedgerLoss::Append)];
     const DEFAULT_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
     if !name::is_stream(name) {
@@ -28,6 +29,7 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>) -> Option<S
         .optional("on_ledger_loss")
         .map_or(Some(OnLedgerLoss::default()), |at| at.choice("treatment of a lost ledger", &ON_LEDGER_LOSS));
     let rate = settings.optional("rate").map(|at| at.positive("events a second: a whole number above zero"));
+    let archive = settings.optional("archive").map_or_else(|| default.clone(), |at| archive::read(&at, default));
     let inherited = Inherited { delivery, event_id: event_id.clone().flatten() };
     let tables = settings.required("tables", "at least one table").and_then(|at| read_tables(folder, &at, &inherited));
     settings.finish();
@@ -39,6 +41,7 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>) -> Option<S
         dedupe_window: dedupe_window?,
         on_ledger_loss: on_ledger_loss?,
         rate: rate.flatten(),
+        archive,
         tables: tables?,
     })
 }
