@@ -4,17 +4,19 @@ use std::{collections::BTreeMap, time::Instant};
 
 use axum::{
     Json,
-    extract::{Query, State},
+    extract::{Query, State, rejection::QueryRejection},
     response::{IntoResponse, Response},
 };
+use event::Timestamp;
 use futures::{StreamExt, stream};
 use http::{HeaderMap, StatusCode, header};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     Compactor,
     drain::{Bounds, drain},
     error::{CompactorError, chain},
+    merge::Scope,
     object::Place,
     report::{self, StreamReport},
 };
@@ -25,24 +27,43 @@ const STREAMS: usize = 4;
 #[derive(Debug, Deserialize)]
 pub(crate) struct Parameters {
     stream: Option<String>,
+    /// Merges, and does not drain.
+    #[serde(default)]
+    merge: bool,
+    /// Merges hours that are not over, too.
+    #[serde(default)]
+    open: bool,
+    /// Merges hours from this time on, however long ago.
+    from: Option<Timestamp>,
 }
 
-/// Drains one stream or all. 200 with a report by stream; 500 with the same report where a stream failed.
+/// Drains one stream or all, or merges their objects. 200 with a report by stream; 500 with the same report where a stream failed.
 pub(crate) async fn post(
     State(compactor): State<Compactor>,
-    Query(parameters): Query<Parameters>,
+    parameters: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, CompactorError> {
     let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     compactor.auth.verify(authorization).await?;
+    let Query(parameters) = parameters?;
     let streams = compactor.streams(parameters.stream)?;
     // A task of its own: a trigger that no longer waits does not tear the objects apart that are under way.
     let tasks = compactor.tasks.clone();
+    if parameters.merge {
+        let scope = Scope { from: parameters.from, open: parameters.open };
+        let running = tasks.spawn(async move { compactor.merge(streams, scope).await });
+        let report = running.await.map_err(|_| CompactorError::Lost)?;
+        return Ok(answer(&report, |stream| stream.state));
+    }
     let running = tasks.spawn(async move { compactor.run(streams).await });
     let report = running.await.map_err(|_| CompactorError::Lost)?;
-    let has_failed = report.values().any(|stream| stream.state == report::State::Failed);
+    Ok(answer(&report, |stream| stream.state))
+}
+
+fn answer<R: Serialize>(report: &BTreeMap<String, R>, state: impl Fn(&R) -> report::State) -> Response {
+    let has_failed = report.values().any(|stream| state(stream) == report::State::Failed);
     let status = if has_failed { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
-    Ok((status, Json(report)).into_response())
+    (status, Json(report)).into_response()
 }
 
 impl Compactor {
@@ -73,14 +94,14 @@ impl Compactor {
         let Some(stream) = self.catalog.streams.get(name) else { return StreamReport::empty(report::State::Drained) };
         let Some(_turn) = self.turns.take(name) else { return StreamReport::empty(report::State::AlreadyRunning) };
         let subscription = stream.archive_subscription();
-        let settings = &self.catalog.archive;
-        let place = Place {
-            store: &self.store,
-            stream: name,
-            subscription: self.pubsub.config().subscription(&subscription),
-            codec: settings.codec,
+        let subscription_name = self.pubsub.config().subscription(&subscription);
+        let place = Place { store: &self.store, stream, subscription: subscription_name };
+        let bounds = Bounds {
+            budgets: &stream.archive.compact,
+            idle: self.idle,
+            ack_deadline: self.ack_deadline,
+            stopping: &self.stopping,
         };
-        let bounds = Bounds { settings, idle: self.idle, stopping: &self.stopping };
         let begun = Instant::now();
         let mut report = StreamReport::empty(report::State::Drained);
         let mut archived = |object| {
@@ -89,7 +110,10 @@ impl Compactor {
         };
         let ended = drain(&self.pubsub, &subscription, (&place, &bounds), &mut archived).await;
         match ended {
-            Ok(state) => report.state = state,
+            Ok((state, landed)) => {
+                report.state = state;
+                report.landed = landed;
+            }
             Err(error) => {
                 let error = chain(&error);
                 tracing::error!(stream = name, error, "the stream was not archived");

@@ -17,10 +17,14 @@ pub struct Config {
     pub auth: Option<OidcConfig>,
     /// A backlog is empty when no message has come for so long.
     pub idle: Duration,
+    /// What a run that died held comes again after so long.
+    pub ack_deadline: Duration,
 }
 
 /// A busy subscription is never silent for so long.
 const IDLE_MS: u64 = 3000;
+/// Long enough for a pause of the process, short enough that what it held is in the next run's reach.
+const ACK_DEADLINE_S: u64 = 60;
 
 impl Config {
     /// Reads the settings, and reports every bad variable at once.
@@ -43,6 +47,10 @@ impl Config {
         if idle == 0 {
             read.problem("PIPAS_COMPACTOR_IDLE_MS", "expected at least 1, found 0");
         }
+        let ack_deadline = read.or("PIPAS_COMPACTOR_ACK_DEADLINE_S", "a number of seconds", ACK_DEADLINE_S);
+        if !(10..=600).contains(&ack_deadline) {
+            read.problem("PIPAS_COMPACTOR_ACK_DEADLINE_S", format!("expected 10 to 600, found {ack_deadline}"));
+        }
         read.finish()?;
         Ok(Self {
             catalog,
@@ -50,6 +58,7 @@ impl Config {
             store: StoreConfig { bucket: bucket.unwrap_or_default(), endpoint: storage_endpoint },
             auth,
             idle: Duration::from_millis(idle),
+            ack_deadline: Duration::from_secs(ack_deadline),
         })
     }
 }

@@ -1,5 +1,8 @@
 use archive::EncodeError;
-use axum::response::{IntoResponse, Response};
+use axum::{
+    extract::rejection::QueryRejection,
+    response::{IntoResponse, Response},
+};
 use http::StatusCode;
 use objects::StoreError;
 use pubsub::{PullError, PushAuthError};
@@ -41,6 +44,10 @@ pub(crate) enum DrainError {
 pub(crate) enum CompactorError {
     #[error("no stream is named `{stream}`")]
     UnknownStream { stream: String, streams: Vec<String> },
+    #[error(
+        "the parameters are `stream`, `merge=true`, `open=true`, and `from` with a time such as 2024-02-01T10:00:00Z"
+    )]
+    Parameters(#[from] QueryRejection),
     #[error(transparent)]
     Auth(#[from] PushAuthError),
     #[error("the run ended without a result")]
@@ -54,6 +61,9 @@ impl IntoResponse for CompactorError {
             Self::UnknownStream { streams, .. } => {
                 Problem::new(StatusCode::NOT_FOUND, "urn:pipas:problem:unknown-stream", "Unknown stream")
                     .with("streams", streams)
+            }
+            Self::Parameters(_) => {
+                Problem::new(StatusCode::BAD_REQUEST, "urn:pipas:problem:bad-parameters", "Bad parameters")
             }
             Self::Auth(PushAuthError::Unauthenticated(_)) => {
                 let problem =

@@ -3,14 +3,17 @@
 //! A trigger drains the `{stream}-archive` subscriptions within the catalog's budgets. Messages are grouped by the hour in which
 //! they were published, one object an hour, streamed with bounded memory. Nothing is acked before its object is final and
 //! the object's manifest entry stands; so a run that dies loses nothing, and what it had written without an entry is no part
-//! of the archive.
+//! of the archive. The merge pass makes large objects of an hour's small ones, and sweeps what is no part of the archive.
 
 mod compact;
 mod config;
 mod drain;
 mod error;
+mod landing;
+mod merge;
 mod metrics;
 mod object;
+mod reading;
 mod report;
 mod turns;
 
@@ -25,7 +28,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use config::Config;
 pub use error::StartError;
-pub use report::{ArchivedObject, State, StreamReport};
+pub use report::{ArchivedObject, Landed, MergeReport, MergedObject, State, StreamReport};
 
 use crate::{metrics::Metrics, turns::Turns};
 
@@ -37,6 +40,7 @@ pub struct Compactor {
     store: ObjectStore,
     auth: Arc<PushAuth>,
     idle: Duration,
+    ack_deadline: Duration,
     metrics: Metrics,
     turns: Turns,
     /// The runs under way.
@@ -60,6 +64,7 @@ impl Compactor {
             store: ObjectStore::connect(&config.store).await?,
             auth: Arc::new(auth),
             idle: config.idle,
+            ack_deadline: config.ack_deadline,
             metrics: Metrics::new()?,
             turns: Turns::default(),
             tasks: TaskTracker::new(),

@@ -1,5 +1,4 @@
-use archive::{ManifestEntry, ObjectWriter, object_name};
-use catalog::Codec;
+use archive::{ManifestEntry, ObjectWriter, begin, object_name_in};
 use event::Message;
 use objects::{ObjectStore, Upload};
 use pubsub::Ack;
@@ -7,15 +6,12 @@ use uuid::Uuid;
 
 use crate::{error::DrainError, report::ArchivedObject};
 
-const CONTENT_TYPE: &str = "application/avro";
-
 /// Where the objects of one stream come from and go to.
 pub(crate) struct Place<'a> {
     pub(crate) store: &'a ObjectStore,
-    pub(crate) stream: &'a str,
+    pub(crate) stream: &'a catalog::Stream,
     /// The subscription's full name.
     pub(crate) subscription: String,
-    pub(crate) codec: Codec,
 }
 
 /// An object under way, with the acks of the messages in it.
@@ -26,11 +22,11 @@ pub(crate) struct OpenObject {
 }
 
 impl OpenObject {
-    /// Begins the object that `first` will be the first message of.
-    pub(crate) async fn begin(place: &Place<'_>, first: &Message) -> Result<Self, DrainError> {
-        let writer = ObjectWriter::new(&place.subscription, place.codec)?;
-        let name = object_name(place.stream, first.publish_time, Uuid::new_v4());
-        let upload = place.store.upload(&name, CONTENT_TYPE).await?;
+    /// Begins the object that `first` will be the first message of; its name begins with `prefix`.
+    pub(crate) async fn begin(place: &Place<'_>, prefix: &str, first: &Message) -> Result<Self, DrainError> {
+        let writer = ObjectWriter::new(&place.subscription, place.stream.archive.codec)?;
+        let name = object_name_in(prefix, first.publish_time, Uuid::new_v4());
+        let upload = begin(place.store, &place.stream.name, &name).await?;
         Ok(Self { writer, upload, acks: Vec::new() })
     }
 
@@ -47,7 +43,8 @@ impl OpenObject {
         let Some((rest, summary)) = self.writer.finish()? else { return Ok(None) };
         self.upload.write(&rest).await?;
         let object = self.upload.finish().await?;
-        ManifestEntry::new(place.stream, &object, &summary, place.codec).write(place.store).await?;
+        let entry = ManifestEntry::new(&place.stream.name, &object, &summary, place.stream.archive.codec);
+        entry.write(place.store).await?;
         for ack in self.acks {
             ack.ack();
         }

@@ -1,3 +1,4 @@
+use archive::Swept;
 use serde::Serialize;
 
 /// What a run did for one stream.
@@ -11,6 +12,9 @@ pub struct StreamReport {
     pub bytes: u64,
     /// The objects that hold them, in the order in which they became final.
     pub objects: Vec<ArchivedObject>,
+    /// The events that were written as JSON too, where the stream has a landing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub landed: Option<Landed>,
     /// Whether messages may be left in the subscription.
     pub backlog_left: bool,
     /// How long it took, in milliseconds.
@@ -18,6 +22,53 @@ pub struct StreamReport {
     /// What went wrong.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// The events of a run that were written as JSON.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Landed {
+    /// How many events.
+    pub events: u64,
+    /// In how many objects.
+    pub objects: u64,
+    /// Messages whose data is no JSON object.
+    pub skipped: u64,
+}
+
+/// What a merge pass did for one stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MergeReport {
+    /// How it ended.
+    pub state: State,
+    /// The objects that were made of smaller ones.
+    pub merged: Vec<MergedObject>,
+    /// What was removed that is no part of the archive.
+    pub swept: Swept,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// What went wrong. What could not be merged is as it was.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<String>,
+}
+
+/// An object in which others were merged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MergedObject {
+    /// The object's name.
+    pub name: String,
+    /// How many objects it was made of.
+    pub of: usize,
+    /// How many messages it holds.
+    pub messages: u64,
+    /// The object's size.
+    pub bytes: u64,
+}
+
+impl MergeReport {
+    /// A report of nothing.
+    pub(crate) fn empty(state: State) -> Self {
+        Self { state, merged: Vec::new(), swept: Swept::default(), duration_ms: 0, errors: Vec::new() }
+    }
 }
 
 /// An object that is part of the archive: it is final and its manifest entry stands.
@@ -39,6 +90,8 @@ pub struct ArchivedObject {
 pub enum State {
     /// The backlog is empty.
     Drained,
+    /// Nothing is left to merge.
+    Merged,
     /// A budget is used up.
     BudgetSpent,
     /// The service was told to stop.
@@ -54,6 +107,7 @@ impl State {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Drained => "drained",
+            Self::Merged => "merged",
             Self::BudgetSpent => "budget_spent",
             Self::Stopped => "stopped",
             Self::AlreadyRunning => "already_running",
@@ -66,7 +120,16 @@ impl StreamReport {
     /// A report of nothing.
     pub(crate) fn empty(state: State) -> Self {
         let backlog_left = !matches!(state, State::Drained);
-        Self { state, messages: 0, bytes: 0, objects: Vec::new(), backlog_left, duration_ms: 0, error: None }
+        Self {
+            state,
+            messages: 0,
+            bytes: 0,
+            objects: Vec::new(),
+            landed: None,
+            backlog_left,
+            duration_ms: 0,
+            error: None,
+        }
     }
 
     /// Adds an object.

@@ -13,6 +13,10 @@ use event::Timestamp;
 use uuid::Uuid;
 
 const SECONDS: i64 = 3600;
+/// The length of the time in an object's name.
+const TIME: usize = "20240201T100446.123456Z".len();
+/// The length of what every object's name ends with.
+const STAMP: usize = TIME + "-00000000-0000-0000-0000-000000000000.avro".len();
 
 /// An hour of publish time, UTC. One object holds the messages of one hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,6 +34,11 @@ impl Hour {
     pub fn start(self) -> Timestamp {
         Timestamp::from_second(self.0 * SECONDS).unwrap_or(Timestamp::MIN)
     }
+
+    /// The first instant after the hour.
+    pub fn end(self) -> Timestamp {
+        Self(self.0 + 1).start()
+    }
 }
 
 /// `dt=2024-02-01/hr=10`
@@ -42,8 +51,30 @@ impl fmt::Display for Hour {
 /// The name of an object whose first message was published at `first_publish_time`.
 pub fn object_name(stream: &str, first_publish_time: Timestamp, id: Uuid) -> String {
     let hour = Hour::of(first_publish_time);
-    let first = first_publish_time.strftime("%Y%m%dT%H%M%S%.6fZ");
-    format!("{}{hour}/{first}-{id}.avro", object_prefix(stream))
+    object_name_in(&format!("{}{hour}/", object_prefix(stream)), first_publish_time, id)
+}
+
+/// The same by another layout: `prefix` is what the layout makes of the message.
+pub fn object_name_in(prefix: &str, first_publish_time: Timestamp, id: Uuid) -> String {
+    format!("{prefix}{}-{id}.avro", stamp(first_publish_time))
+}
+
+/// The time in the names of objects.
+pub fn stamp(first_publish_time: Timestamp) -> String {
+    first_publish_time.strftime("%Y%m%dT%H%M%S%.6fZ").to_string()
+}
+
+/// What the layout made the name of an object begin with; `None` where the name is not of [`object_name_in`].
+pub(crate) fn prefix_of(object: &str) -> Option<&str> {
+    hour_of_object(object)?;
+    object.get(..object.len() - STAMP)
+}
+
+/// The hour of publish time that the name of an object tells.
+pub(crate) fn hour_of_object(object: &str) -> Option<Hour> {
+    let stamp = object.get(object.len().checked_sub(STAMP)?..)?.strip_suffix(".avro")?;
+    let first: Timestamp = stamp.get(..TIME)?.parse().ok()?;
+    Some(Hour::of(first))
 }
 
 /// What the names of a stream's objects begin with, and those of its manifest entries too.
@@ -56,10 +87,18 @@ pub fn manifest_prefix(stream: &str) -> String {
     format!("{stream}/_manifest/")
 }
 
-/// The name of the manifest entry of a stream's object; `None` where the object is not the stream's.
+/// The name of the manifest entry of a stream's object, wherever the object lies: by the hour that its name tells. `None`
+/// where the name is not one that [`object_name`] gives.
 pub fn manifest_name(stream: &str, object: &str) -> Option<String> {
-    let below = object.strip_prefix(stream)?.strip_prefix('/')?;
-    Some(format!("{}{below}.json", manifest_prefix(stream)))
+    let file = object.rsplit_once('/').map_or(object, |(_, file)| file);
+    Some(format!("{}{}/{file}.json", manifest_prefix(stream), hour_of_object(file)?))
+}
+
+/// The hour that the name of a manifest entry tells, below the manifest's prefix.
+pub(crate) fn hour_of_entry(name: &str) -> Option<Hour> {
+    let (day, rest) = name.strip_prefix("dt=")?.split_once("/hr=")?;
+    let hour: Timestamp = format!("{day}T{}:00:00Z", rest.get(..2)?).parse().ok()?;
+    Some(Hour::of(hour))
 }
 
 #[cfg(test)]
@@ -76,7 +115,14 @@ mod tests {
         let rest = "dt=2024-02-01/hr=10/20240201T100446.123456Z-00000000-0000-0000-0000-000000000000.avro";
         assert_eq!(name, format!("courier-chat/{rest}"));
         assert_eq!(manifest_name("courier-chat", &name), Some(format!("courier-chat/_manifest/{rest}.json")));
-        assert_eq!(manifest_name("courier", &name), None);
+        assert_eq!(hour_of_entry(rest), Some(Hour::of(time("2024-02-01T10:00:00Z"))));
+        assert_eq!(prefix_of(&name), Some("courier-chat/dt=2024-02-01/hr=10/"));
+        let elsewhere = name.replace("courier-chat/dt=2024-02-01/hr=10/", "output/a-");
+        let entry = "courier-chat/_manifest/dt=2024-02-01/hr=10/a-20240201T100446";
+        assert!(manifest_name("courier-chat", &elsewhere).is_some_and(|name| name.starts_with(entry)));
+        for name in ["courier-chat/x.avro", "", "é", &name[..name.len() - 1]] {
+            assert_eq!(manifest_name("courier-chat", name), None, "{name}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub struct Catalog {
     pub streams: BTreeMap<String, Stream>,
     /// The views by name.
     pub views: BTreeMap<TableName, View>,
-    /// How the archive is written.
+    /// How the archive is written, where a stream does not say otherwise.
     pub archive: ArchiveSettings,
     /// Where write streams are registered.
     pub registry: Registry,

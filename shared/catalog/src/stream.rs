@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use event::{EventId, Message, Reason, Rejection};
 
-use crate::{JsonPointer, Probed, Table};
+use crate::{ArchiveSettings, JsonPointer, Probed, Table};
 
 /// A named channel: one receiver path, one Pub/Sub topic, its subscriptions, its archive prefix.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +24,8 @@ pub struct Stream {
     pub max_delivery_attempts: u32,
     /// Events a second that are expected, where it is declared: for sizing alone.
     pub rate: Option<u64>,
+    /// How its archive is written: the catalog's settings, and over them the stream's own.
+    pub archive: ArchiveSettings,
     /// The tables, in the order of their rules.
     pub tables: Vec<Table>,
 }

@@ -6,7 +6,8 @@ use std::{
 };
 
 use catalog::{
-    Delivery, JsonPointer, Malformed, OnLedgerLoss, Probe, Stream, Table, TableName, TableSchema, UnknownFields, When,
+    ArchiveSettings, Delivery, JsonPointer, Malformed, OnLedgerLoss, Probe, Stream, Table, TableName, TableSchema,
+    UnknownFields, When,
 };
 use event::Reason;
 use proptest::prelude::*;
@@ -40,6 +41,7 @@ fn stream(tables: Vec<Table>) -> Stream {
         on_ledger_loss: OnLedgerLoss::Nack,
         max_delivery_attempts: Stream::DEFAULT_DELIVERY_ATTEMPTS,
         rate: None,
+        archive: ArchiveSettings::default(),
         tables,
     }
 }

@@ -22,7 +22,7 @@ streams:
       zebra: { when: { equals: { /type: z, /version: 2 }, attribute: { type: 'true' } }, table: d.z, schema: s.json }
       apple: { when: { has: [/id] }, table: d.a, schema: ./s.json, event_id: /id, unknown_fields: reject }
       mango: { table: d.m, schema: s.json }
-archive: { codec: null, max_messages: 5 }
+archive: { codec: null, compact: { max_messages: 5 } }
 ";
     let catalog = load(yaml.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
     insta::assert_debug_snapshot!((&catalog.streams["abc"], &catalog.archive));

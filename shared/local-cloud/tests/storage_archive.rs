@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use archive::{ManifestEntry, ObjectWriter, Records, manifest_prefix, object_name};
+use archive::{ManifestEntry, ObjectWriter, Records, object_name};
 use event::{Message, Timestamp};
 use local_cloud::{Action, Faults, LocalCloud, Options, Rule, When};
 use objects::{ObjectStore, StoreConfig, StoreError};
@@ -36,7 +36,7 @@ async fn upload(store: &ObjectStore, name: &str, bytes: &[u8]) -> Result<objects
 #[tokio::test]
 async fn every_size_arrives() {
     let (cloud, store, _) = world().await;
-    for size in [0, 1, 8 * MIB - 1, 8 * MIB, 8 * MIB + 1, 20 * MIB + 5] {
+    for size in [0, 1, 4 * MIB - 1, 4 * MIB, 4 * MIB + 1, 20 * MIB + 5] {
         let (name, bytes) = (format!("s/{size}"), pattern(size));
         let object = upload(&store, &name, &bytes).await.expect("an object");
         assert_eq!((object.bytes, object.crc32c), (size as u64, crc32c::crc32c(&bytes)));
@@ -151,10 +151,19 @@ async fn an_avro_object_and_its_manifest_entry() {
     entry.write(&store).await.expect("an entry");
     entry.write(&store).await.expect("the same entry");
 
-    let entries = store.list_all(&manifest_prefix("courier-chat")).await.expect("a list");
-    let found = ManifestEntry::read(&store, &entries[0].name).await.expect("an entry");
-    assert_eq!(found, entry);
-    assert_eq!((entries.len(), found.records, found.first_publish_time), (1, 20_000, start));
+    let entries = archive::entries(&store, "courier-chat", None, None).await.expect("entries");
+    assert_eq!(entries, [entry]);
+    let found = &entries[0];
+    assert_eq!((found.records, found.first_publish_time), (20_000, start));
+    assert_eq!((found.min_message_id.as_deref(), found.max_message_id.as_deref()), (Some("0"), Some("9999")));
+    for (from, to, count) in [(-1, 1, 1), (0, 20_000, 1), (19_999, 99_999, 1), (20_000, 99_999, 0), (-9, 0, 0)] {
+        let [from, to] = [from, to].map(|at| Some(start + jiff::SignedDuration::from_micros(at)));
+        let entries = archive::entries(&store, "courier-chat", from, to).await.expect("entries");
+        assert_eq!(entries.len(), count, "{from:?} to {to:?}");
+    }
+    let mut download = store.download(&found.object, found.generation).await.expect("a download");
+    while download.next().await.expect("a part").is_some() {}
+    assert_eq!((download.bytes(), format!("{:08x}", download.crc32c())), (found.bytes, found.crc32c.clone()));
     let file = store.read(&found.object).await.expect("the file");
     assert_eq!(format!("{:08x}", crc32c::crc32c(&file)), found.crc32c);
     let records = Records::new(file.as_ref()).expect("a file");

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use bytes::{Bytes, BytesMut};
 use google_cloud_auth::credentials::{self, Credentials, anonymous};
 use google_cloud_storage::client::Storage;
+use jiff::Timestamp;
 use reqwest::{Method, Url};
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    StoreError, Upload,
+    Download, StoreError, Upload,
     rest::{Resource, Rest, json},
 };
 
@@ -46,6 +47,8 @@ pub struct StoredObject {
     pub bytes: u64,
     /// Its CRC32C, as the server computed it.
     pub crc32c: u32,
+    /// When it was made, by the server's clock.
+    pub created: Timestamp,
     /// Its custom metadata.
     pub metadata: BTreeMap<String, String>,
 }
@@ -109,7 +112,23 @@ impl ObjectStore {
 
     /// Begins the upload of a new object: it exists once [`Upload::finish`] has returned, and never in part.
     pub async fn upload(&self, name: &str, content_type: &str) -> Result<Upload, StoreError> {
-        Upload::start(self, name, content_type).await
+        Upload::start(self, name, content_type, &BTreeMap::new()).await
+    }
+
+    /// The same, with custom metadata.
+    pub async fn upload_with_metadata(
+        &self,
+        name: &str,
+        content_type: &str,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<Upload, StoreError> {
+        Upload::start(self, name, content_type, metadata).await
+    }
+
+    /// Begins to read the object of that name and generation, part by part: it may be larger than memory.
+    pub async fn download(&self, name: &str, generation: i64) -> Result<Download, StoreError> {
+        let answer = self.storage.read_object(self.resource_name(), name).set_generation(generation).send().await;
+        Ok(Download::new(name, answer.map_err(|source| google("objects.get", name, source))?))
     }
 
     /// What is known of an object; `None` where it does not exist.
@@ -155,7 +174,7 @@ impl ObjectStore {
 
     /// An object's bytes, and which object of its name they are.
     pub async fn read_generation(&self, name: &str) -> Result<(Bytes, i64), StoreError> {
-        let failed = |source| self.google("objects.get", name, source);
+        let failed = |source| google("objects.get", name, source);
         let mut answer = self.storage.read_object(self.resource_name(), name).send().await.map_err(failed)?;
         let generation = answer.object().generation;
         let mut bytes = BytesMut::new();
@@ -196,7 +215,7 @@ impl ObjectStore {
                     Err(StoreError::Exists { name: name.to_owned() })
                 }
             }
-            Err(error) => Err(self.google("objects.insert", name, error)),
+            Err(error) => Err(google("objects.insert", name, error)),
         }
     }
 
@@ -218,7 +237,7 @@ impl ObjectStore {
         match written {
             Ok(_) => Ok(()),
             Err(error) if error.http_status_code() == Some(412) => Err(StoreError::Changed { name: name.to_owned() }),
-            Err(error) => Err(self.google("objects.insert", name, error)),
+            Err(error) => Err(google("objects.insert", name, error)),
         }
     }
 
@@ -268,12 +287,12 @@ impl ObjectStore {
             error => error,
         })
     }
+}
 
-    fn google(&self, call: &'static str, name: &str, source: google_cloud_storage::Error) -> StoreError {
-        match source.http_status_code() {
-            Some(404) => StoreError::NotFound { name: name.to_owned() },
-            _ => StoreError::Google { call, name: name.to_owned(), source: Box::new(source) },
-        }
+pub(crate) fn google(call: &'static str, name: &str, source: google_cloud_storage::Error) -> StoreError {
+    match source.http_status_code() {
+        Some(404) => StoreError::NotFound { name: name.to_owned() },
+        _ => StoreError::Google { call, name: name.to_owned(), source: Box::new(source) },
     }
 }
 

@@ -1,6 +1,8 @@
 //! Resumable uploads of objects whose size is not known beforehand
 //! (<https://cloud.google.com/storage/docs/performing-resumable-uploads>).
 
+use std::collections::BTreeMap;
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::{Buf, Bytes, BytesMut};
 use reqwest::{Method, StatusCode, Url, header};
@@ -14,13 +16,14 @@ use crate::{
     store::usable,
 };
 
-/// What is sent at once: a multiple of 256 KiB, as the protocol asks.
-const CHUNK: usize = 8 << 20;
+/// What is sent at once: a multiple of 256 KiB, as the protocol asks. Google advises 8 MiB where memory allows; a run of the
+/// compactor has several uploads under way, and a few MB for all of them.
+const CHUNK: usize = 4 << 20;
 /// The key of the custom metadata by which an upload knows its own object.
 const TOKEN: &str = "pipas-upload";
 const CALL: &str = "objects.insert";
 
-/// An upload under way. It keeps at most one chunk of 8 MiB in memory. Dropped before [`Upload::finish`], it leaves no object;
+/// An upload under way. It keeps at most one chunk of 4 MiB in memory. Dropped before [`Upload::finish`], it leaves no object;
 /// the server forgets it by and by, or at once by [`Upload::abandon`].
 #[derive(Debug)]
 pub struct Upload {
@@ -40,14 +43,21 @@ enum Progress {
 }
 
 impl Upload {
-    pub(crate) async fn start(store: &ObjectStore, name: &str, content_type: &str) -> Result<Self, StoreError> {
+    pub(crate) async fn start(
+        store: &ObjectStore,
+        name: &str,
+        content_type: &str,
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<Self, StoreError> {
         let token = Uuid::new_v4().to_string();
+        let mut metadata = metadata.clone();
+        metadata.insert(TOKEN.to_owned(), token.clone());
         let mut url = store.rest().url(&["upload", "storage", "v1", "b", store.bucket(), "o"]);
         url.query_pairs_mut()
             .append_pair("uploadType", "resumable")
             .append_pair("name", name)
             .append_pair("ifGenerationMatch", "0");
-        let body = json!({ "name": name, "contentType": content_type, "metadata": { TOKEN: token } });
+        let body = json!({ "name": name, "contentType": content_type, "metadata": metadata });
         let answer = store.rest().call(CALL, (Method::POST, url), |request| request.json(&body)).await;
         let answer = answer.map_err(|error| match error {
             StoreError::Refused { status: 412, .. } => StoreError::Exists { name: name.to_owned() },

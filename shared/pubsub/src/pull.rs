@@ -17,11 +17,19 @@ pub struct PullLimits {
     pub outstanding_bytes: i64,
     /// How long a held message's ack deadline is extended at most.
     pub lease: Duration,
+    /// By how much a held message's ack deadline is extended at a time: so long after its puller died a message comes again.
+    /// From 10 to 600 s.
+    pub extension: Duration,
 }
 
 impl Default for PullLimits {
     fn default() -> Self {
-        Self { outstanding_messages: 10_000, outstanding_bytes: 128 << 20, lease: Duration::from_secs(600) }
+        Self {
+            outstanding_messages: 10_000,
+            outstanding_bytes: 128 << 20,
+            lease: Duration::from_secs(600),
+            extension: Duration::from_secs(60),
+        }
     }
 }
 
@@ -84,6 +92,7 @@ impl Puller {
             .set_max_outstanding_messages(limits.outstanding_messages)
             .set_max_outstanding_bytes(limits.outstanding_bytes)
             .set_max_lease(limits.lease)
+            .set_max_lease_extension(limits.extension)
             .build();
         let shutdown = stream.shutdown_token();
         // The stream is read by a task, so that a caller that stops waiting cannot lose a message half received.

@@ -5,7 +5,7 @@ mod process;
 
 use std::{collections::BTreeMap, io::Write, sync::Arc, time::Duration};
 
-use catalog::{Catalog, JsonPointer, OnLedgerLoss, Stream};
+use catalog::{ArchiveSettings, Catalog, JsonPointer, OnLedgerLoss, Stream};
 use peer::Peer;
 use prometheus::Registry;
 use receiver::{Config, Receiver};
@@ -41,6 +41,7 @@ fn stream(name: &str, event_id: Option<&str>, ordering_key: Option<&str>) -> Str
         on_ledger_loss: OnLedgerLoss::Nack,
         max_delivery_attempts: Stream::DEFAULT_DELIVERY_ATTEMPTS,
         rate: None,
+        archive: ArchiveSettings::default(),
         tables: Vec::new(),
     }
 }

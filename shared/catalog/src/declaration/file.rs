@@ -32,23 +32,24 @@ fn read_catalog(report: &Report, file: &Path) -> Option<Catalog> {
     let root = Cursor::root(report, file, PathStyle::Dotted, &node);
     let mut settings = root.settings("a catalog: a map with `streams`")?;
     let folder = Folder::new(file.parent().unwrap_or(Path::new("")));
-    let streams = settings.required("streams", "at least one stream").map(|at| read_streams(&folder, &at));
+    let archive = ArchiveSettings::default();
+    let archive = settings.optional("archive").map_or_else(|| archive.clone(), |at| archive::read(&at, &archive));
+    let streams = settings.required("streams", "at least one stream").map(|at| read_streams(&folder, &at, &archive));
     let views = settings.optional("views").map(|at| read_views(&folder, &at));
-    let archive = settings.optional("archive").map_or_else(ArchiveSettings::default, |at| archive::read(&at));
     let registry = settings.optional("registry").map_or(Registry::default(), |at| quotas::registry(&at));
     let quotas = settings.optional("quotas").map_or_else(Quotas::default, |at| quotas::read(&at));
     settings.finish();
     Some(Catalog { streams: streams?, views: views.unwrap_or_default(), archive, registry, quotas })
 }
 
-fn read_streams(folder: &Folder<'_>, at: &Cursor<'_>) -> BTreeMap<String, Stream> {
+fn read_streams(folder: &Folder<'_>, at: &Cursor<'_>, archive: &ArchiveSettings) -> BTreeMap<String, Stream> {
     let entries = at.entries("a map of at least one stream").unwrap_or_default();
     if entries.is_empty() {
         at.problem("expected at least one stream");
     }
     entries
         .iter()
-        .filter_map(|(name, entry)| stream::read(folder, name, entry))
+        .filter_map(|(name, entry)| stream::read(folder, name, entry, archive))
         .map(|stream| (stream.name.clone(), stream))
         .collect()
 }

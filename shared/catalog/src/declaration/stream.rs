@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::{
+    archive,
     cursor::Cursor,
     delivery::{self, Kind},
     file::Folder,
@@ -8,10 +9,10 @@ use super::{
     table::{self, Inherited},
     when,
 };
-use crate::{OnLedgerLoss, Stream, Table};
+use crate::{ArchiveSettings, OnLedgerLoss, Stream, Table};
 
 /// Reads the stream `name` of `streams`. `None`: there is a problem.
-pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>) -> Option<Stream> {
+pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>, default: &ArchiveSettings) -> Option<Stream> {
     const ON_LEDGER_LOSS: [(&str, OnLedgerLoss); 2] = [("nack", OnLedgerLoss::Nack), ("append", OnLedgerLoss::Append)];
     const DEFAULT_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
     if !name::is_stream(name) {
@@ -30,6 +31,7 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>) -> Option<S
     let max_delivery_attempts =
         settings.optional("max_delivery_attempts").map_or(Some(Stream::DEFAULT_DELIVERY_ATTEMPTS), |at| attempts(&at));
     let rate = settings.optional("rate").map(|at| at.positive("events a second: a whole number above zero"));
+    let archive = settings.optional("archive").map_or_else(|| default.clone(), |at| archive::read(&at, default));
     let inherited = Inherited { delivery, event_id: event_id.clone().flatten() };
     let tables = settings.required("tables", "at least one table").and_then(|at| read_tables(folder, &at, &inherited));
     settings.finish();
@@ -42,6 +44,7 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>) -> Option<S
         on_ledger_loss: on_ledger_loss?,
         max_delivery_attempts: max_delivery_attempts?,
         rate: rate.flatten(),
+        archive,
         tables: tables?,
     })
 }
