@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use catalog::{TableName, dead_letters_table};
 use event::Timestamp;
-use exactly_once::Input;
+use exactly_once::{Input, is_reopening};
 use registry::Registry;
 use serde_json::Value;
 use storage_write::{CallError, TablesError, WriteStreamName};
@@ -67,6 +67,10 @@ async fn recorded(services: &Services, table: &TableName, stream: &str, own: boo
 
 /// Finalizes the stream, and says how many rows it has for good.
 async fn finalize(services: &Services, table: &TableName, stream: &str) -> Result<i64, FenceError> {
+    if is_reopening(stream) {
+        // Of a claim for no request.
+        return Ok(0);
+    }
     let name = WriteStreamName::of(&services.project, table, stream);
     match services.storage.finalize(&name).await {
         // Expired: it takes no rows any more, and the table says how many it had.

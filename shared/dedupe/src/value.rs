@@ -48,7 +48,8 @@ pub(crate) fn done(payload: PayloadHash) -> Vec<u8> {
 /// The value that a swap sets, and for how long.
 pub(crate) fn new_state(new: &NewState) -> (Vec<u8>, Option<Duration>) {
     match new {
-        NewState::Absent => (Vec::new(), None),
+        // The swap script puts the time in.
+        NewState::Claimed(claim) => ([&[CLAIMED][..], &identity(claim)].concat(), None),
         NewState::Done { payload, window } => (done(*payload), Some(*window)),
         NewState::Rejecting { payload, rejection } => (rejecting(*payload, rejection), None),
         NewState::Rejected { payload, window } => (hashed(b'X', *payload), Some(*window)),

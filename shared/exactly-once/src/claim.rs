@@ -49,6 +49,23 @@ pub struct Claim {
     pub base_offset: i64,
 }
 
+/// What the write streams of claims begin with under which nothing is ever sent.
+const REOPENED: &str = "reopened-";
+
+impl Claim {
+    /// A claim for no request: it keeps a key that said that its event is a dead letter until the event is claimed anew. The key
+    /// must not become free for that: an old claim call that nobody waits for any more could take it then, for a request
+    /// that went without the event. `number` must be another for each by the same owner.
+    pub fn reopening(owner: Owner, number: u64) -> Self {
+        Self { owner, write_stream: format!("{REOPENED}{owner}-{number}").into(), base_offset: 0 }
+    }
+}
+
+/// Whether `write_stream` is of a claim for no request: it has no rows, and never will.
+pub fn is_reopening(write_stream: &str) -> bool {
+    write_stream.starts_with(REOPENED)
+}
+
 /// What a ledger knows of an event.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum State {
@@ -127,8 +144,8 @@ pub enum Expected {
 /// What a swap puts in its place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum NewState {
-    /// Nothing: the event, which was a dead letter, is tried again.
-    Absent,
+    /// The event, which was a dead letter, is tried again: a claim for no request at all ([`Claim::reopening`]).
+    Claimed(Claim),
     /// The event is a row, and is forgotten after `window`.
     Done {
         /// What the row says.

@@ -18,7 +18,7 @@ pub mod rules;
 mod time;
 mod writer;
 
-pub use claim::{Claim, Claimed, Expected, NewState, Owner, Restored, Settled, State, Swapped, Want};
+pub use claim::{Claim, Claimed, Expected, NewState, Owner, Restored, Settled, State, Swapped, Want, is_reopening};
 pub use io::{Alarm, Answer, AppendReply, BadRow, CallId, DeliveryId, Input, Offer, Output, RequestId, Retry, Verdict};
 pub use key::{EventKey, PayloadHash};
 pub use limits::{Backoff, Limits};

@@ -118,7 +118,7 @@ pub fn swap(slot: &mut Option<Stored>, now: Time, expected: &Expected, new: &New
         return Swapped::No(current.map(|stored| stored.state(now)));
     }
     *slot = match new {
-        NewState::Absent => None,
+        NewState::Claimed(claim) => Some(Stored::Claimed { claim: claim.clone(), at: now }),
         NewState::Done { payload, window } => Some(Stored::Done { payload: *payload, until: now + *window }),
         NewState::Rejecting { payload, rejection } => {
             Some(Stored::Rejecting { payload: *payload, rejection: rejection.clone() })

@@ -1,6 +1,6 @@
 -- Compare-and-set of one key.
 -- ARGV: the generation; what must stand: empty for nothing, 'C' and a claim's identity, else how the value begins; the new
--- value, empty for nothing; its window in milliseconds, 0 where it is undecided.
+-- value, a claim without its time; its window in milliseconds, 0 where it is undecided.
 -- Returns the time, and 'Y' or the value that stands, false where none does.
 if not guarded(ARGV[1]) then
   return epoch()
@@ -20,15 +20,14 @@ end
 if not holds then
   return {clock, value}
 end
-if new == '' then
-  local _, field = place_of(1)
+if new:sub(1, 1) == 'C' then
+  new = 'C' .. clock .. new:sub(2)
+end
+if ARGV[4] == '0' then
   if hashes[1] then
+    local _, field = place_of(1)
     redis.call('HDEL', hashes[1], field)
-  else
-    redis.call('DEL', KEYS[3])
   end
-elseif ARGV[4] == '0' then
-  -- What stood was undecided too, or nothing: no packed entry is in the way.
   redis.call('SET', KEYS[3], new)
 else
   pack({new}, tonumber(ARGV[4]), found, hashes)

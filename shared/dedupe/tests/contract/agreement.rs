@@ -91,7 +91,7 @@ async fn answers(ledger: &dyn Ledger, keys: &[EventKey], claims: &[Claim], calls
                     0 => NewState::Done { payload, window },
                     1 => NewState::Rejecting { payload, rejection: Rejection::at(Reason::TypeMismatch, "/a", "é") },
                     2 => NewState::Rejected { payload, window },
-                    _ => NewState::Absent,
+                    _ => NewState::Claimed(claims[0].clone()),
                 };
                 match ledger.swap(&keys[key], &expected, &new, 0).await.expect("an answer") {
                     dedupe::Swapped::Yes => "Yes".to_owned(),

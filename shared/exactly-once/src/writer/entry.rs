@@ -36,8 +36,8 @@ pub(super) enum Phase {
     Fencing { claim: Claim, own: bool },
     /// Its row stands, as a fence said; the key is being told so.
     Marking { call: Option<CallId>, claim: Claim, failures: u32 },
-    /// It was a dead letter and was redriven since; the key is being told to forget what `stands`.
-    Reopening { call: Option<CallId>, stands: Expected, failures: u32 },
+    /// It was a dead letter and was redriven since; the key is being told to say `claim` in place of what `stands`.
+    Reopening { call: Option<CallId>, stands: Expected, claim: Claim, failures: u32 },
     /// On its way to a dead letter.
     Rejecting(Step),
 }

@@ -7,7 +7,7 @@ use super::{
     entry::{Landed, Phase},
     normal::move_time,
 };
-use crate::{Claim, EventKey, Expected, NewState, Output, Time};
+use crate::{Claim, EventKey, Expected, NewState, Output, Time, is_reopening};
 
 /// How many fences are remembered.
 const REMEMBERED: usize = 1024;
@@ -99,6 +99,9 @@ impl Writer {
 
     /// What the fence said of this stream, where it is known.
     pub(super) fn fenced_rows(&self, stream: &str) -> Option<i64> {
+        if is_reopening(stream) {
+            return Some(0);
+        }
         self.fenced.iter().rev().find(|(fenced, _)| **fenced == *stream).map(|(_, rows)| *rows)
     }
 

@@ -40,23 +40,29 @@ impl Writer {
         self.out.push(Output::Swap { call: id, key, expected, new, generation: self.generation });
     }
 
-    /// The event was a dead letter, and this is a later try of it: tells its key to forget what `stands`, and begins anew.
+    /// The event was a dead letter, and this is a later try of it: has its key kept by a claim for no request in place of what
+    /// `stands`, and begins anew.
     pub(super) fn reopen(&mut self, key: EventKey, stands: Expected) {
+        let claim = Claim::reopening(self.owner, self.calls);
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.phase = Phase::Reopening { call: None, stands, failures: 0 };
+            entry.phase = Phase::Reopening { call: None, stands, claim, failures: 0 };
             self.send_reopening(key);
         }
     }
 
+    /// Each call with a claim of its own: one that comes late sets none that was claimed over since.
     pub(super) fn send_reopening(&mut self, key: EventKey) {
         let id = self.call();
-        let Some(Phase::Reopening { call, stands, .. }) = self.entries.get_mut(&key).map(|entry| &mut entry.phase)
+        let fresh = Claim::reopening(self.owner, id.0);
+        let Some(Phase::Reopening { call, stands, claim, .. }) =
+            self.entries.get_mut(&key).map(|entry| &mut entry.phase)
         else {
             return;
         };
-        *call = Some(id);
+        (*call, *claim) = (Some(id), fresh.clone());
         let expected = stands.clone();
-        self.out.push(Output::Swap { call: id, key, expected, new: NewState::Absent, generation: self.generation });
+        let new = NewState::Claimed(fresh);
+        self.out.push(Output::Swap { call: id, key, expected, new, generation: self.generation });
     }
 
     /// Swaps that are on their way are of an older generation: their replies are not waited for.
@@ -78,7 +84,10 @@ impl Writer {
         match (&entry.phase, result) {
             (Phase::Marking { .. }, Swapped::Yes) => self.marked(key),
             (Phase::Marking { .. } | Phase::Reopening { .. }, Swapped::No(state)) => self.found(now, key, state),
-            (Phase::Reopening { .. }, Swapped::Yes) => self.begin(key, None),
+            (Phase::Reopening { claim, .. }, Swapped::Yes) => {
+                let claim = claim.clone();
+                self.begin(key, Some(claim));
+            }
             (Phase::Rejecting(Step::Marking { rejection, .. }), Swapped::Yes) => {
                 let rejection = rejection.clone();
                 entry.verdict = Verdict::Reject(rejection.clone());

@@ -23,8 +23,12 @@ fn a_redriven_event_takes_the_place_of_its_dead_letter() {
     offer(&mut bench, 1, 1);
     bench.claimed(vec![Claimed::Found(rejected(1, 0))]);
     let (expected, new) = bench.swapped(Swapped::Yes);
-    assert_eq!((expected, new), (Expected::Rejected(payload(1)), NewState::Absent));
-    let sent = bench.won();
+    assert_eq!(expected, Expected::Rejected(payload(1)));
+    let NewState::Claimed(kept) = new else { panic!("{new:?}") };
+    let (call, wants, _) = bench.asked();
+    assert_eq!(wants[0].instead_of, Some(kept), "the key is never free");
+    bench.feed(exactly_once::Input::Claimed { call, results: vec![Claimed::Won] });
+    let sent = bench.sent();
     bench.reply(sent.call, exactly_once::AppendReply::Committed { offset: Some(sent.offset) });
     assert_eq!(bench.answer(), Answer::Written);
 }
@@ -34,10 +38,11 @@ fn a_redriven_event_that_fails_again_is_a_dead_letter_of_its_own_number() {
     let mut bench = Bench::open();
     bench.offer_with(1, payload(1).redriven(1), 0, Verdict::Reject(rejection()));
     bench.swapped(Swapped::No(Some(rejected(1, 0))));
-    let (expected, _) = bench.swapped(Swapped::Yes);
+    let (expected, kept) = bench.swapped(Swapped::Yes);
     assert_eq!(expected, Expected::Rejected(payload(1)));
+    let NewState::Claimed(kept) = kept else { panic!("{kept:?}") };
     let (expected, new) = bench.swapped(Swapped::Yes);
-    assert_eq!(expected, Expected::Absent);
+    assert_eq!(expected, Expected::Claimed(kept));
     assert!(matches!(new, NewState::Rejecting { payload: found, .. } if found == payload(1).redriven(1)), "{new:?}");
     assert_eq!(bench.dead_letter(true), key(1));
     let (expected, _) = bench.swapped(Swapped::Yes);
@@ -62,12 +67,13 @@ fn an_unfinished_rejection_of_an_earlier_try_is_history() {
     offer(&mut bench, 1, 2);
     bench.claimed(vec![Claimed::Found(rejecting(1, 1))]);
     let (expected, new) = bench.swapped(Swapped::Yes);
-    assert_eq!((expected, new), (Expected::Rejecting(payload(1).redriven(1)), NewState::Absent));
+    assert_eq!(expected, Expected::Rejecting(payload(1).redriven(1)));
+    assert!(matches!(new, NewState::Claimed(_)), "{new:?}");
     bench.won();
 }
 
 #[test]
-fn whoever_took_the_free_key_is_looked_at_again() {
+fn whoever_took_the_key_is_looked_at_again() {
     let mut bench = Bench::open();
     offer(&mut bench, 1, 1);
     bench.claimed(vec![Claimed::Found(rejected(1, 0))]);
@@ -91,13 +97,17 @@ fn a_reopening_whose_answer_is_lost_is_asked_again() {
     let mut bench = Bench::open();
     offer(&mut bench, 1, 1);
     bench.claimed(vec![Claimed::Found(rejected(1, 0))]);
-    let (call, key, ..) = bench.swap();
+    let (call, key, _, new) = bench.swap();
     bench.feed(exactly_once::Input::SwapUnknown { call, key });
     bench.nothing();
     bench.wake();
-    // It had taken place.
-    bench.swapped(Swapped::No(None));
-    bench.won();
+    // It had taken place: nothing was sent under that claim, so it needs no fence.
+    let NewState::Claimed(kept) = new else { panic!("{new:?}") };
+    let found = State::Claimed { claim: kept.clone(), age: std::time::Duration::ZERO };
+    let (_, new) = bench.swapped(Swapped::No(Some(found)));
+    assert_ne!(new, NewState::Claimed(kept.clone()), "each call has a claim of its own");
+    let (_, wants, _) = bench.asked();
+    assert_eq!(wants[0].instead_of, Some(kept));
 }
 
 #[test]

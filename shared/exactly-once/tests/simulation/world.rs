@@ -372,7 +372,7 @@ impl World {
                 Input::Settled { call, results: self.services.settle(self.now, &claim, &rows, window) }
             }
             Output::Swap { call, key, expected, new, .. } => {
-                self.seen.reopened += usize::from(new == NewState::Absent);
+                self.seen.reopened += usize::from(matches!(new, NewState::Claimed(_)));
                 Input::Swapped { call, key, result: self.services.swap(self.now, key, &expected, &new) }
             }
             Output::Fence { stream, own } => {
