@@ -70,6 +70,8 @@ impl StreamLoader {
     /// Loads one delivery: afterwards its event is a row or a dead letter, or an error says that it must come again.
     pub(crate) async fn load(&self, delivery: PushDelivery, room: Room) -> Result<Outcome, LoaderError> {
         let PushDelivery { message, delivery_attempt, .. } = delivery;
+        // A replay is loaded as the message that it repeats.
+        let message = message.first();
         let mut origin = Origin { stream: Arc::clone(&self.label), event_id: None, message, delivery_attempt };
         let Routed { table, delivery: promised, id } = match self.route(&origin) {
             Ok(routed) => routed,

@@ -19,3 +19,11 @@ pub const RECEIVED: &str = "ce-pipasreceived";
 pub const CONTENT_TYPE: &str = "content-type";
 /// The W3C trace context of the request that carried the event.
 pub const TRACEPARENT: &str = "traceparent";
+/// On a replayed message: the id of the message that it repeats, which is in the archive.
+pub const REPLAY: &str = "pipas-replay";
+/// On a replayed message: when the message that it repeats was published, RFC 3339 with microseconds.
+pub const REPLAY_PUBLISHED: &str = "pipas-replay-published";
+/// On a replayed message: when it was replayed, RFC 3339 with microseconds.
+pub const REPLAY_AT: &str = "pipas-replay-at";
+/// What the names of Pipas's own attributes begin with: a producer cannot set them.
+pub const OWN_PREFIX: &str = "pipas-";

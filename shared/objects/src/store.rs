@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    StoreError, Upload,
+    Download, StoreError, Upload,
     rest::{Resource, Rest, json},
 };
 
@@ -148,6 +148,11 @@ impl ObjectStore {
         }
     }
 
+    /// Begins to read an object of any size; of a `generation`, where one is named.
+    pub async fn download(&self, name: &str, generation: Option<i64>) -> Result<Download, StoreError> {
+        Download::start(self, name, generation).await
+    }
+
     /// An object's bytes, all at once. The client verifies their checksum.
     pub async fn read(&self, name: &str) -> Result<Bytes, StoreError> {
         self.read_generation(name).await.map(|(bytes, _)| bytes)
@@ -249,6 +254,10 @@ impl ObjectStore {
         }
     }
 
+    pub(crate) fn storage(&self) -> &Storage {
+        &self.storage
+    }
+
     pub(crate) fn rest(&self) -> &Rest {
         &self.rest
     }
@@ -258,7 +267,7 @@ impl ObjectStore {
     }
 
     /// The bucket as the storage client names it.
-    fn resource_name(&self) -> String {
+    pub(crate) fn resource_name(&self) -> String {
         format!("projects/_/buckets/{}", self.bucket)
     }
 
@@ -269,7 +278,7 @@ impl ObjectStore {
         })
     }
 
-    fn google(&self, call: &'static str, name: &str, source: google_cloud_storage::Error) -> StoreError {
+    pub(crate) fn google(&self, call: &'static str, name: &str, source: google_cloud_storage::Error) -> StoreError {
         match source.http_status_code() {
             Some(404) => StoreError::NotFound { name: name.to_owned() },
             _ => StoreError::Google { call, name: name.to_owned(), source: Box::new(source) },
