@@ -29,6 +29,10 @@ pub const SCHEMA: &str = r#"{
   ]
 }"#;
 
+/// The fingerprint of [`SCHEMA`]: CRC-64-AVRO of its Parsing Canonical Form, its bytes in the order in which Avro's single-object
+/// encoding and fastavro write them.
+pub const SCHEMA_FINGERPRINT: &str = "a0c03f9db44551df";
+
 static PARSED: LazyLock<Schema> =
     LazyLock::new(|| Schema::parse_str(SCHEMA).expect("the schema is a constant, and a test parses it"));
 
@@ -53,6 +57,38 @@ pub struct Summary {
     pub first_publish_time: Timestamp,
     /// The latest publish time.
     pub last_publish_time: Timestamp,
+    /// The least message id, in the order of bytes.
+    pub min_message_id: Option<String>,
+    /// The greatest message id, in the order of bytes.
+    pub max_message_id: Option<String>,
+}
+
+impl Summary {
+    /// Of one message.
+    fn of(message: &Message) -> Self {
+        Self {
+            records: 1,
+            message_bytes: message.size() as u64,
+            first_publish_time: message.publish_time,
+            last_publish_time: message.publish_time,
+            min_message_id: Some(message.message_id.clone()),
+            max_message_id: Some(message.message_id.clone()),
+        }
+    }
+
+    fn add(&mut self, message: &Message) {
+        self.records += 1;
+        self.message_bytes += message.size() as u64;
+        self.first_publish_time = self.first_publish_time.min(message.publish_time);
+        self.last_publish_time = self.last_publish_time.max(message.publish_time);
+        let id = message.message_id.as_str();
+        if self.min_message_id.as_deref().is_none_or(|least| id < least) {
+            self.min_message_id = Some(id.to_owned());
+        }
+        if self.max_message_id.as_deref().is_none_or(|greatest| greatest < id) {
+            self.max_message_id = Some(id.to_owned());
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -99,17 +135,10 @@ impl ObjectWriter {
             ordering_key: &message.ordering_key,
         };
         self.writer.append_ser(record).map_err(encode)?;
-        let time = message.publish_time;
-        let summary = self.summary.get_or_insert(Summary {
-            records: 0,
-            message_bytes: 0,
-            first_publish_time: time,
-            last_publish_time: time,
-        });
-        summary.records += 1;
-        summary.message_bytes += message.size() as u64;
-        summary.first_publish_time = summary.first_publish_time.min(time);
-        summary.last_publish_time = summary.last_publish_time.max(time);
+        match &mut self.summary {
+            Some(summary) => summary.add(message),
+            None => self.summary = Some(Summary::of(message)),
+        }
         Ok(())
     }
 
@@ -128,4 +157,20 @@ impl ObjectWriter {
 
 fn encode(error: apache_avro::Error) -> EncodeError {
     EncodeError(Box::new(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use apache_avro::rabin::Rabin;
+
+    use super::*;
+
+    #[test]
+    fn the_fingerprint_is_the_schemas() {
+        // A logical type is no part of the canonical form; apache-avro would leave `{"type":"long"}` of it, and Avro says "long".
+        let logical = r#"{ "type": "long", "logicalType": "timestamp-micros" }"#;
+        assert!(SCHEMA.contains(logical));
+        let schema = Schema::parse_str(&SCHEMA.replace(logical, r#""long""#)).expect("a schema");
+        assert_eq!(schema.fingerprint::<Rabin>().to_string(), SCHEMA_FINGERPRINT);
+    }
 }

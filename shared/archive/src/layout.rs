@@ -13,6 +13,10 @@ use event::Timestamp;
 use uuid::Uuid;
 
 const SECONDS: i64 = 3600;
+/// The length of the time in an object's name.
+const TIME: usize = "20240201T100446.123456Z".len();
+/// The length of what every object's name ends with.
+const STAMP: usize = TIME + "-00000000-0000-0000-0000-000000000000.avro".len();
 
 /// An hour of publish time, UTC. One object holds the messages of one hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,10 +60,20 @@ pub fn manifest_prefix(stream: &str) -> String {
     format!("{stream}/_manifest/")
 }
 
-/// The name of the manifest entry of a stream's object; `None` where the object is not the stream's.
+/// The name of the manifest entry of a stream's object, wherever the object lies: by the hour that its name tells. `None`
+/// where the name is not one that [`object_name`] gives.
 pub fn manifest_name(stream: &str, object: &str) -> Option<String> {
-    let below = object.strip_prefix(stream)?.strip_prefix('/')?;
-    Some(format!("{}{below}.json", manifest_prefix(stream)))
+    let file = object.rsplit_once('/').map_or(object, |(_, file)| file);
+    let stamp = file.get(file.len().checked_sub(STAMP)?..)?;
+    let first: Timestamp = stamp.get(..TIME)?.parse().ok()?;
+    Some(format!("{}{}/{file}.json", manifest_prefix(stream), Hour::of(first)))
+}
+
+/// The hour that the name of a manifest entry tells, below the manifest's prefix.
+pub(crate) fn hour_of_entry(name: &str) -> Option<Hour> {
+    let (day, rest) = name.strip_prefix("dt=")?.split_once("/hr=")?;
+    let hour: Timestamp = format!("{day}T{}:00:00Z", rest.get(..2)?).parse().ok()?;
+    Some(Hour::of(hour))
 }
 
 #[cfg(test)]
@@ -76,7 +90,13 @@ mod tests {
         let rest = "dt=2024-02-01/hr=10/20240201T100446.123456Z-00000000-0000-0000-0000-000000000000.avro";
         assert_eq!(name, format!("courier-chat/{rest}"));
         assert_eq!(manifest_name("courier-chat", &name), Some(format!("courier-chat/_manifest/{rest}.json")));
-        assert_eq!(manifest_name("courier", &name), None);
+        assert_eq!(hour_of_entry(rest), Some(Hour::of(time("2024-02-01T10:00:00Z"))));
+        let elsewhere = name.replace("courier-chat/dt=2024-02-01/hr=10/", "output/a-");
+        let entry = "courier-chat/_manifest/dt=2024-02-01/hr=10/a-20240201T100446";
+        assert!(manifest_name("courier-chat", &elsewhere).is_some_and(|name| name.starts_with(entry)));
+        for name in ["courier-chat/x.avro", "", "é", &name[..name.len() - 1]] {
+            assert_eq!(manifest_name("courier-chat", name), None, "{name}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use google_cloud_auth::credentials::{CacheableResource, Credentials};
+use jiff::Timestamp;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header::HeaderMap};
 use serde::Deserialize;
 use serde_json::Value;
@@ -24,11 +25,13 @@ pub(crate) struct Rest {
 
 /// An object resource, as far as it is of use here.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Resource {
     name: String,
     generation: String,
     size: String,
     crc32c: String,
+    time_created: Timestamp,
     #[serde(default)]
     pub(crate) metadata: std::collections::BTreeMap<String, String>,
 }
@@ -41,6 +44,7 @@ impl Resource {
             generation: self.generation.parse().ok()?,
             bytes: self.size.parse().ok()?,
             crc32c: u32::from_be_bytes(crc32c.try_into().ok()?),
+            created: self.time_created,
             metadata: self.metadata.clone(),
         })
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::{Bytes, BytesMut};
 use google_cloud_auth::credentials::{self, Credentials, anonymous};
 use google_cloud_storage::client::Storage;
+use jiff::Timestamp;
 use reqwest::{Method, Url};
 use serde::Deserialize;
 use serde_json::json;
@@ -46,6 +47,8 @@ pub struct StoredObject {
     pub bytes: u64,
     /// Its CRC32C, as the server computed it.
     pub crc32c: u32,
+    /// When it was made, by the server's clock.
+    pub created: Timestamp,
     /// Its custom metadata.
     pub metadata: BTreeMap<String, String>,
 }

@@ -27,11 +27,6 @@ impl Interval {
         self.from.is_none_or(|from| from <= time) && self.to.is_none_or(|to| time < to)
     }
 
-    /// Whether a span from `first` to `last`, both in it, has a time in common with this one.
-    pub(super) fn meets(&self, first: Timestamp, last: Timestamp) -> bool {
-        self.from.is_none_or(|from| from <= last) && self.to.is_none_or(|to| first < to)
-    }
-
     /// This interval and `more` on either side: an event of it may have become a row by a copy that was published as much
     /// earlier or later.
     pub(super) fn widened(&self, more: Duration) -> Self {
@@ -92,7 +87,6 @@ mod tests {
     fn the_end_is_not_in_it() {
         let day = Interval::new(Some(at("2024-02-01")), Some(at("2024-02-02"))).expect("an interval");
         assert!(day.holds(at("2024-02-01")) && !day.holds(at("2024-02-02")));
-        assert!(day.meets(at("2024-01-31"), at("2024-02-01")) && !day.meets(at("2024-02-02"), at("2024-02-03")));
         assert_eq!(
             day.widened(Duration::from_secs(3600)).condition("p"),
             "p >= TIMESTAMP '2024-01-31T23:00:00.000000Z' AND p < TIMESTAMP '2024-02-02T01:00:00.000000Z'"
