@@ -34,6 +34,7 @@ pub struct World {
     receiver: Option<Process>,
     loader: Option<Process>,
     compactor: Option<Process>,
+    replayer: Option<Process>,
     loader_env: Vec<(&'static str, String)>,
     catalog: PathBuf,
     http: reqwest::Client,
@@ -55,6 +56,7 @@ impl World {
                 receiver: String::new(),
                 loader: String::new(),
                 compactor: String::new(),
+                replayer: String::new(),
                 pubsub: pubsub.unwrap_or_else(|| local.pubsub.clone()),
                 bigquery: local.bigquery.clone(),
                 bigquery_storage: local.bigquery_storage.clone(),
@@ -66,6 +68,7 @@ impl World {
             receiver: None,
             loader: None,
             compactor: None,
+            replayer: None,
             loader_env,
             catalog: catalog.unwrap_or_else(Self::catalog_file),
             http: reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?,
@@ -108,6 +111,19 @@ impl World {
         self.endpoints.compactor = compactor.url.clone();
         self.compactor = Some(compactor);
         Ok(())
+    }
+
+    /// Starts a replayer, which most tests do without.
+    pub fn start_replayer(&mut self) -> anyhow::Result<()> {
+        let replayer = self.function("replayer", &[])?;
+        self.endpoints.replayer = replayer.url.clone();
+        self.replayer = Some(replayer);
+        Ok(())
+    }
+
+    /// Kills the replayer as `kill -9` does.
+    pub fn kill_replayer(&mut self) -> anyhow::Result<()> {
+        self.replayer.take().context("no replayer runs")?.kill()
     }
 
     /// Kills the loader as `kill -9` does.
@@ -205,7 +221,8 @@ impl World {
 
     /// Stops the functions as Cloud Run does, then the local cloud.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        for process in [self.receiver.take(), self.loader.take(), self.compactor.take()].into_iter().flatten() {
+        let running = [self.receiver.take(), self.replayer.take(), self.loader.take(), self.compactor.take()];
+        for process in running.into_iter().flatten() {
             let status = tokio::task::spawn_blocking(|| process.terminate()).await??;
             if !status.success() {
                 bail!("a function ended with {status}");

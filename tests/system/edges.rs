@@ -24,7 +24,7 @@ const MAY_USE: [(&str, &[&str]); 20] = [
         &["service", "event", "catalog", "pubsub", "dedupe", "exactly-once", "storage-write", "objects", "registry"],
     ),
     ("compactor", &["service", "event", "catalog", "pubsub", "archive", "objects"]),
-    ("replayer", &["service", "event", "catalog", "pubsub", "archive", "objects"]),
+    ("replayer", &["service", "event", "catalog", "pubsub", "storage-write", "archive", "objects"]),
     ("local-cloud", &["event", "catalog", "googleapis"]),
     ("pipas", &["*"]),
     ("tests", &["*"]),

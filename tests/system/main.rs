@@ -14,6 +14,7 @@ mod ledger;
 mod loader;
 mod probe;
 mod refusals;
+mod replay;
 mod shutdown;
 mod up;
 mod upsert;

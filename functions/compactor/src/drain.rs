@@ -116,6 +116,12 @@ impl Drain<'_> {
         Received { message, ack, .. }: Received,
         archived: &mut impl FnMut(ArchivedObject),
     ) -> Result<(), DrainError> {
+        if message.is_replay() {
+            // It repeats a message that is in the archive.
+            self.pulled.0 += 1;
+            ack.ack();
+            return Ok(());
+        }
         let hour = Hour::of(message.publish_time);
         if !self.open.contains_key(&hour) {
             if self.open.len() >= OPEN_OBJECTS {

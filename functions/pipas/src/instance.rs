@@ -20,6 +20,8 @@ pub struct Endpoints {
     pub loader: String,
     /// Takes the scheduler's triggers.
     pub compactor: String,
+    /// Takes replays.
+    pub replayer: String,
     /// Pub/Sub, gRPC.
     pub pubsub: String,
     /// BigQuery, REST.
@@ -75,11 +77,12 @@ impl Endpoints {
     }
 
     /// The parts with their addresses, in the order in which people read them.
-    pub(crate) fn rows(&self) -> [(&'static str, &str, &'static str); 7] {
+    pub(crate) fn rows(&self) -> [(&'static str, &str, &'static str); 8] {
         [
             ("receiver", &self.receiver, "POST /v1/streams/{stream}/events"),
             ("loader", &self.loader, "push deliveries"),
             ("compactor", &self.compactor, "POST /compact"),
+            ("replayer", &self.replayer, "POST /replay"),
             ("Pub/Sub", &self.pubsub, "gRPC: PUBSUB_EMULATOR_HOST"),
             ("BigQuery", &self.bigquery, "REST v2"),
             ("BigQuery Storage", &self.bigquery_storage, "gRPC: Storage Write"),

@@ -87,8 +87,42 @@ pub(crate) async fn up(global: &Global, args: UpArgs) -> anyhow::Result<()> {
     }
 }
 
+/// An instance of its own on free ports, with its data in a temporary folder.
+pub(crate) struct Temporary {
+    instance: Instance,
+    data: DataDir,
+}
+
+impl Temporary {
+    /// Starts it with the catalog in `file`. `folder` is the caller's, and takes nothing but a lock.
+    pub(crate) async fn start(folder: &Path, file: &Path, redis: Option<String>) -> anyhow::Result<Self> {
+        let args = UpArgs {
+            catalog: file.to_owned(),
+            ports_from: 0,
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            ephemeral: true,
+            redis,
+            // Whoever started it triggers the compactor.
+            compact_every: u64::from(u32::MAX),
+        };
+        let data = DataDir::take(folder, true)?;
+        let instance = Instance::start(&args, &Catalog::load(file)?, &data).await?;
+        Ok(Self { instance, data })
+    }
+
+    pub(crate) fn endpoints(&self) -> &Endpoints {
+        &self.instance.endpoints
+    }
+
+    /// Stops everything, and removes its data.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.instance.stop(&self.data).await?;
+        self.data.leave()
+    }
+}
+
 /// Warnings go to standard error; `RUST_LOG` asks for more.
-fn install_logs() {
+pub(crate) fn install_logs() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
@@ -161,12 +195,13 @@ impl Instance {
     async fn start(args: &UpArgs, catalog: &Catalog, data: &DataDir) -> anyhow::Result<Self> {
         let address = |offset: u16| -> anyhow::Result<SocketAddr> {
             let port = if args.ports_from == 0 { Some(0) } else { args.ports_from.checked_add(offset) };
-            let port = port.with_context(|| format!("--ports-from {} leaves no room for 7 ports", args.ports_from))?;
+            let port = port.with_context(|| format!("--ports-from {} leaves no room for 8 ports", args.ports_from))?;
             Ok(SocketAddr::new(args.host, port))
         };
         let receiver = listen("receiver", address(0)?).await?;
         let loader = listen("loader", address(1)?).await?;
         let compactor = listen("compactor", address(2)?).await?;
+        let replayer = listen("replayer", address(7)?).await?;
         let cloud = LocalCloud::start(local_cloud::Options {
             data_dir: Some(data.path.clone()),
             project: PROJECT.to_owned(),
@@ -187,6 +222,7 @@ impl Instance {
             receiver: url(&receiver)?,
             loader: url(&loader)?,
             compactor: url(&compactor)?,
+            replayer: url(&replayer)?,
             pubsub: local.pubsub.clone(),
             bigquery: local.bigquery.clone(),
             bigquery_storage: local.bigquery_storage.clone(),
@@ -200,10 +236,12 @@ impl Instance {
         let loader_app = loader::router(loader::Loader::connect(&loader::Config::from_env(&env)?).await?);
         let compactor_app =
             compactor::router(compactor::Compactor::connect(&compactor::Config::from_env(&env)?).await?)?;
+        let replayer_app = replayer::router(replayer::Replayer::connect(&replayer::Config::from_env(&env)?).await?)?;
         let functions = vec![
             Function::start("receiver", receiver, receiver_app),
             Function::start("loader", loader, loader_app),
             Function::start("compactor", compactor, compactor_app),
+            Function::start("replayer", replayer, replayer_app),
         ];
         let streams: Vec<String> = catalog.streams.keys().cloned().collect();
         let carried = Ledgered::read(&data.path)?.total;
@@ -270,7 +308,7 @@ impl Instance {
         while self.schedules.join_next().await.is_some() {}
         let account = self.write_account(&data.path).await;
         let (feeding, emptying): (Vec<_>, Vec<_>) =
-            self.functions.into_iter().partition(|function| function.name == "receiver");
+            self.functions.into_iter().partition(|function| ["receiver", "replayer"].contains(&function.name));
         for together in [feeding, emptying] {
             try_join_all(together.into_iter().map(Function::stop)).await?;
         }

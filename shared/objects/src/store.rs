@@ -230,6 +230,22 @@ impl ObjectStore {
         }
     }
 
+    /// The same for one that may be new, which generation 0 says; the answer is the generation that was written.
+    pub async fn put(&self, name: &str, content_type: &str, bytes: Bytes, generation: i64) -> Result<i64, StoreError> {
+        let written = self
+            .storage
+            .write_object(self.resource_name(), name, bytes)
+            .set_if_generation_match(generation)
+            .set_content_type(content_type)
+            .send_buffered()
+            .await;
+        match written {
+            Ok(object) => Ok(object.generation),
+            Err(error) if error.http_status_code() == Some(412) => Err(StoreError::Changed { name: name.to_owned() }),
+            Err(error) => Err(self.google("objects.insert", name, error)),
+        }
+    }
+
     /// Sets these keys of an object's custom metadata, and leaves the others.
     pub async fn set_metadata(&self, name: &str, metadata: &BTreeMap<String, String>) -> Result<(), StoreError> {
         let body = json!({ "metadata": metadata });

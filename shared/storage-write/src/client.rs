@@ -5,8 +5,8 @@ use std::{fmt, time::Duration};
 use catalog::TableName;
 use google_cloud_auth::credentials::{self, CacheableResource, Credentials};
 use googleapis::google::cloud::bigquery::storage::v1::{
-    BatchCommitWriteStreamsRequest, CreateWriteStreamRequest, FinalizeWriteStreamRequest, GetWriteStreamRequest, WriteStream,
-    big_query_write_client::BigQueryWriteClient, write_stream,
+    BatchCommitWriteStreamsRequest, CreateWriteStreamRequest, FinalizeWriteStreamRequest, GetWriteStreamRequest,
+    WriteStream, big_query_write_client::BigQueryWriteClient, write_stream,
 };
 use http::{Extensions, HeaderMap};
 use jiff::Timestamp;

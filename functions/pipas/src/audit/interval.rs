@@ -59,7 +59,7 @@ impl fmt::Display for Interval {
 }
 
 /// Reads a time: RFC 3339, or a date or civil time of UTC.
-pub(super) fn time(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     let expected = || "expected a time such as 2024-02-01T10:00:00Z, or a day such as 2024-02-01".to_owned();
     if let Ok(time) = text.parse() {
         return Ok(time);
