@@ -29,7 +29,8 @@ pub(crate) struct Publishing<'a> {
 pub(crate) struct Lane<'a> {
     publishing: &'a Publishing<'a>,
     object: &'a str,
-    under_way: FuturesOrdered<BoxFuture<'a, Result<u64, ReplayError>>>,
+    /// What each resolves to is how many messages it had, and the position that is reached with it.
+    under_way: FuturesOrdered<BoxFuture<'static, Result<(u64, u64), ReplayError>>>,
 }
 
 impl<'a> Lane<'a> {
@@ -45,12 +46,10 @@ impl<'a> Lane<'a> {
         let messages: Vec<Outgoing> = items.into_iter().filter_map(|item| outgoing(item, is_own, now)).collect();
         progress.add(|counts| &counts.unpublishable, (count - messages.len()) as u64);
         pace.turn(messages.len()).await;
-        let sent = async move {
-            let count = messages.len() as u64;
-            send(publisher, messages).await?;
-            progress.add(|counts| &counts.taken, count);
-            Ok(position)
-        };
+        // A task of its own, so that it goes on while the object is read.
+        let count = messages.len() as u64;
+        let sent = tokio::spawn(send((*publisher).clone(), messages));
+        let sent = async move { sent.await.map_err(|_| ReplayError::Lost)?.map(|()| (count, position)) };
         self.under_way.push_back(sent.boxed());
         if self.under_way.len() >= UNDER_WAY {
             self.next().await?;
@@ -69,14 +68,16 @@ impl<'a> Lane<'a> {
     /// Waits for the first of what is under way; the others go on meanwhile.
     async fn next(&mut self) -> Result<(), ReplayError> {
         if let Some(position) = self.under_way.next().await {
-            self.publishing.checkpoint.reached(self.object, position?);
+            let (count, position) = position?;
+            self.publishing.progress.add(|counts| &counts.taken, count);
+            self.publishing.checkpoint.reached(self.object, position);
         }
         Ok(())
     }
 }
 
 /// Publishes the messages until each is on the topic.
-async fn send(publisher: &Publisher, mut messages: Vec<Outgoing>) -> Result<(), ReplayError> {
+async fn send(publisher: Publisher, mut messages: Vec<Outgoing>) -> Result<(), ReplayError> {
     let begun = Instant::now();
     let mut backoff = FIRST_BACKOFF;
     while !messages.is_empty() {

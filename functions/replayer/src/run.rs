@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use catalog::Stream;
 use event::Timestamp;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -205,10 +205,10 @@ impl Run<'_> {
         overlap: &Overlap,
         parallel: usize,
     ) -> Result<Vec<(&'s Source, Ended)>, ReplayError> {
-        let objects = sources.iter().map(|source| async move {
-            let ended = self.publish_object(publisher, source, overlap).await;
-            (source, ended)
-        });
+        let mut objects = Vec::with_capacity(sources.len());
+        for source in sources {
+            objects.push(async move { (source, self.publish_object(publisher, source, overlap).await) }.boxed());
+        }
         let mut objects = futures::stream::iter(objects).buffer_unordered(parallel);
         let mut save = interval(SAVE_EVERY);
         save.set_missed_tick_behavior(MissedTickBehavior::Delay);
