@@ -184,10 +184,8 @@ impl Steps<'_> {
         let poster = Poster::new(&self.endpoints.receiver, STREAM)?;
         let config = replay::local(PathBuf::new(), self.endpoints).pubsub;
         let publisher = pubsub::Client::connect(&config).await?.publisher(self.stream.topic());
-        let batches =
-            (0..events).step_by(BATCH as usize).map(|first| async move { first..(first + BATCH).min(events) });
+        let batches = (0..events).step_by(BATCH as usize).map(|first| first..(first + BATCH).min(events));
         futures::stream::iter(batches)
-            .buffered(1)
             .map(|batch| {
                 let (poster, publisher) = (&poster, &publisher);
                 async move {

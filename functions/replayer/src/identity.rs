@@ -26,11 +26,6 @@ impl Identity {
         Self { stream: stream.clone(), probe: Probe::new(stream) }
     }
 
-    /// The stream's probe.
-    pub(crate) fn probe(&self) -> &Probe {
-        &self.probe
-    }
-
     pub(crate) fn of(&self, message: &Message) -> Identified {
         let declared = message.declared_event_id();
         let unrouted = || Identified { id: declared.clone().and_then(Result::ok), ..Identified::default() };

@@ -17,8 +17,8 @@ pub(crate) struct Sieve {
     pub(crate) progress: Arc<Progress>,
     /// Messages that are taken, by the key of their table; `None`: of no table.
     by_table: Mutex<BTreeMap<Option<usize>, u64>>,
-    /// Whether the routes of all messages are asked for.
-    routes_all: bool,
+    /// Whether the tables of all messages are asked for.
+    is_sorted: bool,
 }
 
 /// A message that is replayed.
@@ -41,12 +41,9 @@ impl Sieve {
         progress: Arc<Progress>,
     ) -> Self {
         let is_filtered = !request.event_ids.is_empty() || !request.tables.is_empty();
-        let routes_all = is_filtered
-            || request.dry_run
-            || request.mode == Mode::Merge
-            || !age.is_all_remembered(&targets, Timestamp::now());
+        let is_sorted = is_filtered || request.dry_run || request.mode == Mode::Merge;
         let request = request.clone();
-        Self { request, identity, targets, age, progress, by_table: Mutex::default(), routes_all }
+        Self { request, identity, targets, age, progress, by_table: Mutex::default(), is_sorted }
     }
 
     /// Whether the message is replayed; it is counted in any case.
@@ -60,7 +57,8 @@ impl Sieve {
             progress.add(|counts| &counts.repeated, 1);
             return None;
         }
-        if !self.routes_all && message.declared_event_id().is_some() {
+        let is_simple = !self.is_sorted && self.age.is_all_remembered(&self.targets, now);
+        if is_simple && message.declared_event_id().is_some() {
             return Some(self.taken(Item { message, table: None, id: None, lent_id: None }));
         }
         let found = self.identity.of(&message);
@@ -110,7 +108,7 @@ impl Sieve {
     }
 
     fn taken(&self, item: Item) -> Item {
-        if self.routes_all {
+        if self.is_sorted {
             *self.by_table.lock().entry(item.table).or_default() += 1;
         }
         item

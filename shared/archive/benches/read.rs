@@ -18,7 +18,12 @@ fn message(number: u64) -> Message {
     let items: Vec<String> = (0..8)
         .map(|item| {
             let sku = number.wrapping_mul(2_654_435_761).wrapping_add(item * 97) % 1_000_000;
-            format!(r#"{{"sku":"SKU-{sku:06}","quantity":{},"price":"{}.{:02}","name":"item {sku}"}}"#, item + 1, sku % 90, item)
+            format!(
+                r#"{{"sku":"SKU-{sku:06}","quantity":{},"price":"{}.{:02}","name":"item {sku}"}}"#,
+                item + 1,
+                sku % 90,
+                item
+            )
         })
         .collect();
     let data = format!(
