@@ -38,6 +38,7 @@ pub struct World {
     compactor: Option<Process>,
     env: Vec<(&'static str, String)>,
     deadletter: Option<Process>,
+    replayer: Option<Process>,
     loader_env: Vec<(&'static str, String)>,
     catalog: PathBuf,
     http: reqwest::Client,
@@ -60,6 +61,7 @@ impl World {
             compactor: None,
             env,
             deadletter: None,
+            replayer: None,
             loader_env,
             catalog: catalog.unwrap_or_else(Self::catalog_file),
             http: reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?,
@@ -111,6 +113,19 @@ impl World {
         self.endpoints.compactor = compactor.url.clone();
         self.compactor = Some(compactor);
         Ok(())
+    }
+
+    /// Starts a replayer, which most tests do without.
+    pub fn start_replayer(&mut self) -> anyhow::Result<()> {
+        let replayer = self.function("replayer", &[])?;
+        self.endpoints.replayer = replayer.url.clone();
+        self.replayer = Some(replayer);
+        Ok(())
+    }
+
+    /// Kills the replayer as `kill -9` does.
+    pub fn kill_replayer(&mut self) -> anyhow::Result<()> {
+        self.replayer.take().context("no replayer runs")?.kill()
     }
 
     /// Kills the loader as `kill -9` does.
@@ -208,7 +223,13 @@ impl World {
 
     /// Stops the functions as Cloud Run does, then the local cloud.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        let functions = [self.receiver.take(), self.loader.take(), self.deadletter.take(), self.compactor.take()];
+        let functions = [
+            self.receiver.take(),
+            self.replayer.take(),
+            self.loader.take(),
+            self.deadletter.take(),
+            self.compactor.take(),
+        ];
         for process in functions.into_iter().flatten() {
             let status = tokio::task::spawn_blocking(|| process.terminate()).await??;
             if !status.success() {

@@ -26,7 +26,7 @@ const MAY_USE: [(&str, &[&str]); 21] = [
     // The loader with one verdict: it gives events up by the loader's own claims.
     ("deadletter", &["service", "event", "pubsub", "loader"]),
     ("compactor", &["service", "event", "catalog", "pubsub", "archive", "objects"]),
-    ("replayer", &["service", "event", "catalog", "pubsub", "archive", "objects"]),
+    ("replayer", &["service", "event", "catalog", "pubsub", "storage-write", "archive", "objects"]),
     ("local-cloud", &["event", "catalog", "googleapis"]),
     ("pipas", &["*"]),
     ("tests", &["*"]),

@@ -16,6 +16,7 @@ mod loader;
 mod metrics;
 mod probe;
 mod refusals;
+mod replay;
 mod rootfs;
 mod shutdown;
 mod smoke;

@@ -14,22 +14,7 @@ const TRIALS: u64 = 20;
 /// The verdicts on A2 to A8.
 async fn verdicts(faults: Faults) -> anyhow::Result<Vec<(String, String)>> {
     let cloud = LocalCloud::start(Options { faults, ..Options::default() }).await?;
-    let local = cloud.endpoints();
-    let nowhere = String::new;
-    let endpoints = Endpoints {
-        project: Options::default().project,
-        archive_bucket: nowhere(),
-        registry_bucket: nowhere(),
-        receiver: nowhere(),
-        loader: nowhere(),
-        deadletter: nowhere(),
-        compactor: nowhere(),
-        pubsub: local.pubsub.clone(),
-        bigquery: local.bigquery.clone(),
-        bigquery_storage: local.bigquery_storage.clone(),
-        storage: local.storage.clone(),
-        pid: std::process::id(),
-    };
+    let endpoints = Endpoints::of_cloud(&Options::default().project, cloud.endpoints());
     let data = tempfile::tempdir()?;
     std::fs::write(data.path().join(Endpoints::FILE), serde_json::to_vec(&endpoints)?)?;
     let folder = data.path().to_owned();

@@ -132,6 +132,12 @@ impl Drain<'_> {
         Received { message, ack, .. }: Received,
         archived: &mut impl FnMut(ArchivedObject),
     ) -> Result<(), DrainError> {
+        if message.is_replay() {
+            // It repeats a message that is in the archive.
+            self.pulled.0 += 1;
+            ack.ack();
+            return Ok(());
+        }
         let read = self.reading.read(&message);
         if let Some(landing) = &mut self.landing {
             if read.is_event {

@@ -60,9 +60,10 @@ impl Origin {
         first.unwrap_or_else(of_data).redriven(redrive.next.redrives())
     }
 
-    /// When the event was first seen: by the receiver, else by Pub/Sub.
+    /// When the event was first seen: by the receiver, else by Pub/Sub; of a replay, when it was replayed.
     pub(crate) fn since(&self) -> Timestamp {
-        self.message.received_at().unwrap_or(self.message.publish_time)
+        let received_at = || self.message.received_at().unwrap_or(self.message.publish_time);
+        self.message.replayed_at().unwrap_or_else(received_at)
     }
 }
 

@@ -85,6 +85,8 @@ impl StreamLoader {
         room: Room,
     ) -> Result<Outcome, LoaderError> {
         let PushDelivery { message, delivery_attempt, .. } = delivery;
+        // A replay is loaded as the message that it repeats.
+        let message = message.first();
         let mut origin = Origin::new(&self.label, message, delivery_attempt, trace);
         let Routed { table, delivery: promised, id } = match self.route(&origin) {
             Ok(routed) => routed,

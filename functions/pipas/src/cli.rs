@@ -2,7 +2,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{audit, check, dead_letters, demo, probe, query, send, status, up};
+use crate::{audit, check, dead_letters, demo, drill, probe, query, replay, send, status, up};
 
 /// JSON events over HTTPS, exactly once, into BigQuery and an Avro archive.
 #[derive(Debug, Parser)]
@@ -41,6 +41,9 @@ enum Command {
     DeadLetters(dead_letters::DeadLettersArgs),
     Check(check::CheckArgs),
     Probe(probe::ProbeArgs),
+    Replay(replay::ReplayArgs),
+    /// Try the way back on data of its own
+    Drill(drill::DrillArgs),
 }
 
 /// Runs the command; errors go to standard error with their causes.
@@ -65,6 +68,8 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::DeadLetters(args) => dead_letters::command(&global, args).await,
             Command::Check(args) => check::check(&global, &args),
             Command::Probe(args) => probe::probe(&global, args).await,
+            Command::Replay(args) => replay::command(&global, args).await,
+            Command::Drill(args) => drill::drill(&global, args).await,
         }
     });
     runtime.shutdown_background();

@@ -22,6 +22,8 @@ pub struct Endpoints {
     pub deadletter: String,
     /// Takes the scheduler's triggers.
     pub compactor: String,
+    /// Takes replays.
+    pub replayer: String,
     /// Pub/Sub, gRPC.
     pub pubsub: String,
     /// BigQuery, REST.
@@ -48,6 +50,7 @@ impl Endpoints {
             loader: String::new(),
             deadletter: String::new(),
             compactor: String::new(),
+            replayer: String::new(),
             pubsub: local.pubsub.clone(),
             bigquery: local.bigquery.clone(),
             bigquery_storage: local.bigquery_storage.clone(),
@@ -95,12 +98,13 @@ impl Endpoints {
     }
 
     /// The parts with their addresses, in the order in which people read them.
-    pub(crate) fn rows(&self) -> [(&'static str, &str, &'static str); 8] {
+    pub(crate) fn rows(&self) -> [(&'static str, &str, &'static str); 9] {
         [
             ("receiver", &self.receiver, "POST /v1/streams/{stream}/events"),
             ("loader", &self.loader, "push deliveries"),
             ("deadletter", &self.deadletter, "push deliveries of dead-letter topics"),
             ("compactor", &self.compactor, "POST /compact"),
+            ("replayer", &self.replayer, "POST /replay"),
             ("Pub/Sub", &self.pubsub, "gRPC: PUBSUB_EMULATOR_HOST"),
             ("BigQuery", &self.bigquery, "REST v2"),
             ("BigQuery Storage", &self.bigquery_storage, "gRPC: Storage Write"),

@@ -86,8 +86,42 @@ pub(crate) async fn up(global: &Global, args: UpArgs) -> anyhow::Result<()> {
     }
 }
 
+/// An instance of its own on free ports, with its data in a temporary folder.
+pub(crate) struct Temporary {
+    instance: Instance,
+    data: DataDir,
+}
+
+impl Temporary {
+    /// Starts it with the catalog in `file`. `folder` is the caller's, and takes nothing but a lock.
+    pub(crate) async fn start(folder: &Path, file: &Path, redis: Option<String>) -> anyhow::Result<Self> {
+        let args = UpArgs {
+            catalog: file.to_owned(),
+            ports_from: 0,
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            ephemeral: true,
+            redis,
+            // Whoever started it triggers the compactor.
+            compact_every: u64::from(u32::MAX),
+        };
+        let data = DataDir::take(folder, true)?;
+        let instance = Instance::start(&args, &Catalog::load(file)?, &data).await?;
+        Ok(Self { instance, data })
+    }
+
+    pub(crate) fn endpoints(&self) -> &Endpoints {
+        &self.instance.endpoints
+    }
+
+    /// Stops everything, and removes its data.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.instance.stop(&self.data).await?;
+        self.data.leave()
+    }
+}
+
 /// Warnings go to standard error; `RUST_LOG` asks for more.
-fn install_logs() {
+pub(crate) fn install_logs() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
@@ -167,6 +201,7 @@ impl Instance {
         let loader = listen("loader", address(1)?).await?;
         let compactor = listen("compactor", address(2)?).await?;
         let deadletter = listen("deadletter", address(7)?).await?;
+        let replayer = listen("replayer", address(8)?).await?;
         let cloud = LocalCloud::start(local_cloud::Options {
             data_dir: Some(data.path.clone()),
             project: PROJECT.to_owned(),
@@ -184,6 +219,7 @@ impl Instance {
             loader: url(&loader)?,
             deadletter: url(&deadletter)?,
             compactor: url(&compactor)?,
+            replayer: url(&replayer)?,
             ..Endpoints::of_cloud(PROJECT, cloud.endpoints())
         };
         let env = environment(args, &endpoints, data);
@@ -195,11 +231,13 @@ impl Instance {
         let loader_app = loader::router(loads);
         let compactor_app =
             compactor::router(compactor::Compactor::connect(&compactor::Config::from_env(&env)?).await?)?;
+        let replayer_app = replayer::router(replayer::Replayer::connect(&replayer::Config::from_env(&env)?).await?)?;
         let functions = vec![
             Function::start("receiver", receiver, receiver_app),
             Function::start("deadletter", deadletter, deadletter_app),
             Function::start("loader", loader, loader_app),
             Function::start("compactor", compactor, compactor_app),
+            Function::start("replayer", replayer, replayer_app),
         ];
         let streams: Vec<String> = catalog.streams.keys().cloned().collect();
         let carried = Ledgered::read(&data.path)?.total;
@@ -266,7 +304,7 @@ impl Instance {
         while self.schedules.join_next().await.is_some() {}
         let account = self.write_account(&data.path).await;
         let (feeding, emptying): (Vec<_>, Vec<_>) =
-            self.functions.into_iter().partition(|function| function.name == "receiver");
+            self.functions.into_iter().partition(|function| ["receiver", "replayer"].contains(&function.name));
         for together in [feeding, emptying] {
             try_join_all(together.into_iter().map(Function::stop)).await?;
         }

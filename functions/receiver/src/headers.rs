@@ -252,6 +252,7 @@ mod tests {
             read(&[("idempotency-key", "\"\"")]),
             read(&[("pipas-attribute-a", "1"), ("pipas-attribute-a", "2")]),
             read(&[("pipas-attribute-goog-x", "1")]),
+            read(&[("pipas-attribute-pipas-replay", "1")]),
             read(&[("pipas-attribute-a", &long)]),
             read(&many),
             read(&[("content-type", "application/xml")]),
@@ -264,6 +265,7 @@ mod tests {
         header `idempotency-key`: must not be empty
         header `pipas-attribute-a`: is there more than once
         header `pipas-attribute-goog-x`: names that start with `goog` are Google's
+        header `pipas-attribute-pipas-replay`: names that start with `pipas-` are Pipas's own
         header `pipas-attribute-a`: has at most 1024 bytes, found 1025
         header `pipas-attribute-…`: a message holds at most 91 of them, found 92
         the media type is `application/xml`; expected application/json, application/x-ndjson or none

@@ -7,6 +7,7 @@
 mod avro;
 mod codec;
 mod container;
+mod foreign;
 mod layout;
 mod manifest;
 mod merge;
@@ -20,6 +21,7 @@ use objects::{ObjectStore, StoreError, Upload};
 pub use avro::{EncodeError, ObjectWriter, SCHEMA, SCHEMA_FINGERPRINT, Summary};
 pub use codec::CodecError;
 pub use container::ContainerError;
+pub use foreign::{ForeignRecord, ForeignRecords, Form};
 pub use layout::{Hour, manifest_name, manifest_prefix, object_name, object_name_in, object_prefix, stamp};
 pub use manifest::{ManifestEntry, entries, live};
 pub use merge::{MergeError, merge, plan};

@@ -169,7 +169,7 @@ impl Output {
     /// Adds every block of the object of `entry`, and holds it against its entry.
     async fn copy(&mut self, store: &ObjectStore, entry: &ManifestEntry) -> Result<(), MergeError> {
         let torn = |source| MergeError::Container { object: entry.object.clone(), source };
-        let mut download = store.download(&entry.object, entry.generation).await?;
+        let mut download = store.download(&entry.object, Some(entry.generation)).await?;
         let (mut blocks, mut records, mut codec) = (Blocks::default(), 0, None);
         while let Some(part) = download.next().await? {
             blocks.feed(&part);

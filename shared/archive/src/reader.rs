@@ -7,7 +7,7 @@ use event::{Bytes, Message, Timestamp};
 use serde::Deserialize;
 
 /// The attribute in which Pub/Sub's own objects keep the ordering key.
-const ORDERING_KEY: &str = "ordering_key";
+pub(crate) const ORDERING_KEY: &str = "ordering_key";
 
 /// Why an object cannot be read, or not to its end.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,23 @@ pub enum ReadError {
         message_id: String,
         /// What stands there.
         microseconds: i64,
+    },
+    /// An Avro file of something else.
+    #[error(
+        "the records have the fields ({fields}); expected (subscription_name, message_id, publish_time, attributes, data), \
+         (data) or (message, attributes, timestamp)"
+    )]
+    UnknownForm {
+        /// Their names.
+        fields: String,
+    },
+    /// A field of a foreign object that is not what its form says.
+    #[error("the field {field} is no {expected}")]
+    Field {
+        /// The field.
+        field: &'static str,
+        /// What was expected.
+        expected: &'static str,
     },
 }
 
@@ -87,7 +104,7 @@ impl<R: Read> Iterator for Records<R> {
     }
 }
 
-fn read(error: apache_avro::Error) -> ReadError {
+pub(crate) fn read(error: apache_avro::Error) -> ReadError {
     ReadError::Avro(Box::new(error))
 }
 

@@ -26,3 +26,9 @@ pub const REDRIVEN_PAYLOAD: &str = "pipas-payload";
 pub const RESERVED_PREFIX: &str = "pipas-";
 /// The W3C trace context of the request that carried the event.
 pub const TRACEPARENT: &str = "traceparent";
+/// On a replayed message: the id of the message that it repeats, which is in the archive.
+pub const REPLAY: &str = "pipas-replay";
+/// On a replayed message: when the message that it repeats was published, RFC 3339 with microseconds.
+pub const REPLAY_PUBLISHED: &str = "pipas-replay-published";
+/// On a replayed message: when it was replayed, RFC 3339 with microseconds.
+pub const REPLAY_AT: &str = "pipas-replay-at";

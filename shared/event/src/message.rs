@@ -97,6 +97,41 @@ impl Message {
         self.attribute(attribute::RECEIVED)?.parse().ok()
     }
 
+    /// Whether this message repeats one that is in the archive.
+    pub fn is_replay(&self) -> bool {
+        self.attributes.contains_key(attribute::REPLAY)
+    }
+
+    /// When the message was replayed; `None` where it is no replay.
+    pub fn replayed_at(&self) -> Option<Timestamp> {
+        self.attribute(attribute::REPLAY_AT)?.parse().ok()
+    }
+
+    /// The message that this one repeats: its id and its publish time. One that repeats none is itself.
+    ///
+    /// So whatever is derived from them is the same for a replay as for the first delivery: the event's id where the message
+    /// has no other, the id of a dead letter, the order of upserts, and what a row says of how it came to be.
+    pub fn first(mut self) -> Self {
+        if let Some(message_id) = self.attribute(attribute::REPLAY) {
+            self.message_id = message_id.to_owned();
+            let published = self.attribute(attribute::REPLAY_PUBLISHED).and_then(|time| time.parse().ok());
+            self.publish_time = published.unwrap_or(self.publish_time);
+        }
+        self
+    }
+
+    /// The attributes under which the message is replayed at `now`: its own, and who it is. One that is a replay itself
+    /// goes on repeating the first.
+    pub fn replay_attributes(&self, now: Timestamp) -> BTreeMap<String, String> {
+        let mut attributes = self.attributes.clone();
+        if !self.is_replay() {
+            attributes.insert(attribute::REPLAY.to_owned(), self.message_id.clone());
+            attributes.insert(attribute::REPLAY_PUBLISHED.to_owned(), microseconds(self.publish_time));
+        }
+        attributes.insert(attribute::REPLAY_AT.to_owned(), microseconds(now));
+        attributes
+    }
+
     /// The size that Pub/Sub counts: data, attributes and ordering key, in bytes.
     pub fn size(&self) -> usize {
         let attributes: usize = self.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
@@ -153,6 +188,23 @@ mod tests {
     #[test]
     fn received_at_survives_the_trip() {
         assert_eq!(message(event().message_attributes()).received_at(), Some(event().received_at));
+    }
+
+    #[test]
+    fn a_replay_is_the_message_that_it_repeats() {
+        let mut first = message(BTreeMap::from([("team".into(), "a".into())]));
+        first.publish_time = "2024-02-01T10:04:47.123456Z".parse().expect("a time");
+        let now: Timestamp = "2024-03-01T00:00:00Z".parse().expect("a time");
+        let attributes = first.replay_attributes(now);
+        let again = Message { message_id: "99".into(), publish_time: now, attributes, ..first.clone() };
+        assert!(again.is_replay() && !first.is_replay());
+        assert_eq!(again.replayed_at(), Some(now));
+        let restored = again.clone().first();
+        assert_eq!((&restored.message_id, restored.publish_time), (&first.message_id, first.publish_time));
+        assert_eq!(restored.attribute("team"), Some("a"));
+        let third = Message { attributes: again.replay_attributes(now), message_id: "100".into(), ..again };
+        assert_eq!(third.first().message_id, first.message_id);
+        assert_eq!(first.clone().first(), first);
     }
 
     #[test]

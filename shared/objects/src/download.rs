@@ -1,9 +1,12 @@
+//! Reading an object of any size, a part at a time.
+
 use bytes::Bytes;
 use google_cloud_storage::read_object::ReadObjectResponse;
 
 use crate::{StoreError, store::google};
 
-/// An object that is being read, part by part. A broken connection is resumed where it broke.
+/// An object that is being read. Its parts come in order; the client takes up a broken connection where it broke, and
+/// verifies the checksum with the last part.
 #[derive(Debug)]
 pub struct Download {
     name: String,
@@ -17,7 +20,12 @@ impl Download {
         Self { name: name.to_owned(), answer, bytes: 0, crc32c: 0 }
     }
 
-    /// The next bytes; `None` at the end.
+    /// Which object of its name this is.
+    pub fn generation(&self) -> i64 {
+        self.answer.object().generation
+    }
+
+    /// The next bytes; `None` after the last.
     pub async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
         let Some(part) = self.answer.next().await else { return Ok(None) };
         let part = part.map_err(|source| google("objects.get", &self.name, source))?;

@@ -125,12 +125,6 @@ impl ObjectStore {
         Upload::start(self, name, content_type, metadata).await
     }
 
-    /// Begins to read the object of that name and generation, part by part: it may be larger than memory.
-    pub async fn download(&self, name: &str, generation: i64) -> Result<Download, StoreError> {
-        let answer = self.storage.read_object(self.resource_name(), name).set_generation(generation).send().await;
-        Ok(Download::new(name, answer.map_err(|source| google("objects.get", name, source))?))
-    }
-
     /// What is known of an object; `None` where it does not exist.
     pub async fn find(&self, name: &str) -> Result<Option<StoredObject>, StoreError> {
         match self.resource(name).await? {
@@ -165,6 +159,16 @@ impl ObjectStore {
                 return Ok(objects);
             }
         }
+    }
+
+    /// Begins to read an object of any size; of a `generation`, where one is named.
+    pub async fn download(&self, name: &str, generation: Option<i64>) -> Result<Download, StoreError> {
+        let mut request = self.storage.read_object(self.resource_name(), name);
+        if let Some(generation) = generation {
+            request = request.set_generation(generation);
+        }
+        let answer = request.send().await.map_err(|source| google("objects.get", name, source))?;
+        Ok(Download::new(name, answer))
     }
 
     /// An object's bytes, all at once. The client verifies their checksum.
@@ -241,6 +245,22 @@ impl ObjectStore {
         }
     }
 
+    /// The same for one that may be new, which generation 0 says; the answer is the generation that was written.
+    pub async fn put(&self, name: &str, content_type: &str, bytes: Bytes, generation: i64) -> Result<i64, StoreError> {
+        let written = self
+            .storage
+            .write_object(self.resource_name(), name, bytes)
+            .set_if_generation_match(generation)
+            .set_content_type(content_type)
+            .send_buffered()
+            .await;
+        match written {
+            Ok(object) => Ok(object.generation),
+            Err(error) if error.http_status_code() == Some(412) => Err(StoreError::Changed { name: name.to_owned() }),
+            Err(error) => Err(google("objects.insert", name, error)),
+        }
+    }
+
     /// Sets these keys of an object's custom metadata, and leaves the others.
     pub async fn set_metadata(&self, name: &str, metadata: &BTreeMap<String, String>) -> Result<(), StoreError> {
         let body = json!({ "metadata": metadata });
@@ -277,7 +297,7 @@ impl ObjectStore {
     }
 
     /// The bucket as the storage client names it.
-    fn resource_name(&self) -> String {
+    pub(crate) fn resource_name(&self) -> String {
         format!("projects/_/buckets/{}", self.bucket)
     }
 

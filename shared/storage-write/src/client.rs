@@ -5,8 +5,8 @@ use std::{fmt, time::Duration};
 use catalog::TableName;
 use google_cloud_auth::credentials::{self, CacheableResource, Credentials};
 use googleapis::google::cloud::bigquery::storage::v1::{
-    CreateWriteStreamRequest, FinalizeWriteStreamRequest, GetWriteStreamRequest, WriteStream,
-    big_query_write_client::BigQueryWriteClient, write_stream,
+    BatchCommitWriteStreamsRequest, CreateWriteStreamRequest, FinalizeWriteStreamRequest, GetWriteStreamRequest,
+    WriteStream, big_query_write_client::BigQueryWriteClient, write_stream,
 };
 use http::{Extensions, HeaderMap};
 use jiff::Timestamp;
@@ -197,8 +197,35 @@ impl Client {
 
     /// Makes a stream of type COMMITTED: its rows can be queried as soon as they are acknowledged.
     pub async fn create_write_stream(&self, table: &TableName) -> Result<WriteStreamName, CallError> {
+        self.create_stream(table, write_stream::Type::Committed).await
+    }
+
+    /// Makes a stream of type PENDING: its rows can be queried once it was finalized and [`Self::commit`] was called.
+    pub async fn create_pending_stream(&self, table: &TableName) -> Result<WriteStreamName, CallError> {
+        self.create_stream(table, write_stream::Type::Pending).await
+    }
+
+    /// Makes the rows of finalized PENDING streams of `table` visible, all at once or none.
+    pub async fn commit(&self, table: &TableName, streams: &[WriteStreamName]) -> Result<(), CallError> {
         let parent = table_path(&self.config.project, table);
-        let write_stream = WriteStream { r#type: write_stream::Type::Committed.into(), ..WriteStream::default() };
+        let write_streams = streams.iter().map(|stream| stream.0.clone()).collect();
+        let message = BatchCommitWriteStreamsRequest { parent: parent.clone(), write_streams };
+        let call = "BatchCommitWriteStreams";
+        let answer = async {
+            let request = self.request(message, "parent", &parent).await?;
+            self.stub().batch_commit_write_streams(request).await
+        };
+        let answer = answer.await.map_err(failed(call, &parent))?.into_inner();
+        if answer.commit_time.is_some() {
+            return Ok(());
+        }
+        let said: Vec<String> = answer.stream_errors.into_iter().map(|error| error.error_message).collect();
+        Err(failed(call, &parent)(Status::failed_precondition(said.join("; "))))
+    }
+
+    async fn create_stream(&self, table: &TableName, kind: write_stream::Type) -> Result<WriteStreamName, CallError> {
+        let parent = table_path(&self.config.project, table);
+        let write_stream = WriteStream { r#type: kind.into(), ..WriteStream::default() };
         let message = CreateWriteStreamRequest { parent: parent.clone(), write_stream: Some(write_stream) };
         let answer = async {
             let request = self.request(message, "parent", &parent).await?;

@@ -3,12 +3,14 @@
 //! Over plain HTTP, not through `gcp-bigquery-client`: its model of a column has no precision, scale, maximal length or default
 //! value, so a table made or read through it would silently lose them.
 
+mod job;
 mod query;
 mod resource;
 
 use std::time::Duration;
 
 use catalog::{Table, TableName, TableSchema, View};
+use event::Timestamp;
 use google_cloud_auth::credentials::{self, CacheableResource, Credentials};
 use http::{Extensions, HeaderMap, Method, StatusCode};
 pub use query::{QueryPages, QueryRows};
@@ -62,6 +64,16 @@ pub enum TablesError {
         /// Why.
         detail: String,
     },
+    /// A job failed.
+    #[error("the job {job} failed ({reason}): {message}")]
+    Job {
+        /// The job's id.
+        job: String,
+        /// BigQuery's reason, e.g. `invalidQuery`.
+        reason: String,
+        /// The explanation.
+        message: String,
+    },
     /// A query did not end in time.
     #[error("the query was not done after {0:?}")]
     QueryTimeout(Duration),
@@ -79,7 +91,7 @@ impl TablesError {
             Self::Refused { status, .. } => matches!(status, 408 | 429 | 500 | 502 | 503 | 504),
             Self::Transport(error) => error.is_connect() || error.is_timeout() || error.is_request(),
             Self::NoToken(error) => error.is_transient(),
-            Self::NoCredentials(_) | Self::Unusable { .. } | Self::QueryTimeout(_) => false,
+            Self::NoCredentials(_) | Self::Unusable { .. } | Self::Job { .. } | Self::QueryTimeout(_) => false,
         }
     }
 
@@ -121,6 +133,17 @@ impl Tables {
     /// Makes a table of Pipas's own, with its own columns alone, where there is none of that name.
     pub async fn create_own_table(&self, table: &Table) -> Result<(), TablesError> {
         self.create_with(table, table.schema.clone()).await
+    }
+
+    /// Makes a table that removes itself at `expires`, where there is none of that name.
+    pub async fn create_temporary_table(
+        &self,
+        table: &TableName,
+        schema: &TableSchema,
+        expires: Timestamp,
+    ) -> Result<(), TablesError> {
+        let path = format!("/datasets/{}/tables", encoded(&table.dataset));
+        self.create(&path, &TableResource::of_temporary_table(&self.project, table, schema, expires)).await
     }
 
     /// Makes a view, where there is none of that name.

@@ -3,7 +3,7 @@
 mod archived;
 mod events;
 mod identity;
-mod interval;
+pub(crate) mod interval;
 mod report;
 mod rows;
 mod source;

@@ -35,17 +35,17 @@ impl Source {
         }
     }
 
-    pub(super) async fn archive(&self) -> anyhow::Result<ObjectStore> {
+    pub(crate) async fn archive(&self) -> anyhow::Result<ObjectStore> {
         let config = StoreConfig { bucket: self.bucket.clone(), endpoint: self.storage.clone() };
         ObjectStore::connect(&config).await.context("the archive")
     }
 
-    pub(super) async fn tables(&self) -> anyhow::Result<Tables> {
+    pub(crate) async fn tables(&self) -> anyhow::Result<Tables> {
         Tables::connect(&self.project, self.bigquery.as_deref()).await.context("BigQuery")
     }
 
     /// How many messages the subscription holds, where that can be asked: on a local instance.
-    pub(super) async fn backlog(&self, subscription: &str) -> anyhow::Result<Option<u64>> {
+    pub(crate) async fn backlog(&self, subscription: &str) -> anyhow::Result<Option<u64>> {
         #[derive(Deserialize)]
         struct Subscription {
             name: String,

@@ -27,6 +27,9 @@ impl<'a> DatasetResource<'a> {
 pub(super) struct TableResource {
     #[serde(skip_serializing)]
     creation_time: Option<String>,
+    /// When the table removes itself, in milliseconds since the epoch.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    expiration_time: Option<String>,
     table_reference: TableReference,
     #[serde(skip_serializing_if = "Option::is_none")]
     schema: Option<SchemaResource>,
@@ -137,6 +140,18 @@ impl TableResource {
         }
     }
 
+    /// A table without partitions, keys or clusters that removes itself.
+    pub(super) fn of_temporary_table(
+        project: &str,
+        name: &catalog::TableName,
+        schema: &TableSchema,
+        expires: event::Timestamp,
+    ) -> Self {
+        let fields = schema.fields.iter().map(FieldResource::from).collect();
+        let expiration_time = Some(expires.as_millisecond().to_string());
+        Self { schema: Some(SchemaResource { fields }), expiration_time, ..Self::new(project, name) }
+    }
+
     pub(super) fn of_view(project: &str, view: &View) -> Self {
         let definition = ViewDefinition { query: view.sql.clone(), use_legacy_sql: false };
         Self { view: Some(definition), ..Self::new(project, &view.name) }
@@ -145,6 +160,7 @@ impl TableResource {
     fn new(project: &str, name: &catalog::TableName) -> Self {
         Self {
             creation_time: None,
+            expiration_time: None,
             table_reference: TableReference {
                 project_id: project.to_owned(),
                 dataset_id: name.dataset.clone(),
