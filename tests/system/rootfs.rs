@@ -63,6 +63,19 @@ async fn every_function_runs_in_its_container() -> anyhow::Result<()> {
     world.stop().await
 }
 
+/// The clients of Google's endpoints are made at the start, and they want the authorities then.
+#[test]
+fn a_tree_without_certificate_authorities_shows_at_the_start() -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let built = build("receiver", dir.path())?;
+    ensure!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let env = [("GOOGLE_CLOUD_PROJECT", "p".to_owned())];
+    drop(enclosed("receiver", dir.path(), &env).context("with authorities it starts")?);
+    std::fs::remove_dir_all(dir.path().join("etc/ssl"))?;
+    assert!(enclosed("receiver", dir.path(), &env).is_err(), "without them it does not");
+    Ok(())
+}
+
 #[test]
 fn a_function_that_does_not_exist_and_a_folder_that_is_not_empty_are_refused() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;

@@ -5,8 +5,8 @@
 //! cargo run -p tests --bin startup -- --binaries target/dist
 //! ```
 //!
-//! Pub/Sub, BigQuery and Cloud Storage are the local cloud, the ledger a real Redis (`PIPAS_TEST_REDIS_URL`): what a start waits for
-//! is what it would wait for on Google Cloud, but for the way there.
+//! What readiness asks is there: the ledger is a real Redis (`PIPAS_TEST_REDIS_URL`), Cloud Storage the local one. What it does not ask is
+//! Google's, so that every client sets up its TLS as in a deployment; nothing is sent to it.
 
 use std::{
     io::{Read, Write},
@@ -53,7 +53,9 @@ async fn main() -> anyhow::Result<()> {
     let mut env = world.endpoints.environment(&World::catalog_file());
     env.push(("PIPAS_REDIS_URL", World::redis_url()?));
     // As deployed, but for the keys, which are fetched with the first push.
-    env.retain(|(name, _)| *name != "PIPAS_PUSH_AUTH");
+    let not_asked =
+        ["PIPAS_PUBSUB_ENDPOINT", "PIPAS_BIGQUERY_ENDPOINT", "PIPAS_BIGQUERY_STORAGE_ENDPOINT", "PIPAS_PUSH_AUTH"];
+    env.retain(|(name, _)| !not_asked.contains(name));
     env.push(("PIPAS_PUSH_AUDIENCE", "https://loader".to_owned()));
     env.push(("PIPAS_PUSH_SERVICE_ACCOUNT", "push@pipas-local.iam.gserviceaccount.com".to_owned()));
     let mut contenders = contenders(&args)?;
