@@ -19,7 +19,7 @@ use crate::{
 
 /// Entries that are read at once.
 const READS: usize = 16;
-/// How often a listing is begun anew, where entries of it were swept before they were read.
+/// How often a listing is made, where entries of it were swept before they were read.
 const LISTINGS: usize = 3;
 
 /// What the manifest says of one archive object.
@@ -120,14 +120,8 @@ pub async fn entries(
     from: Option<Timestamp>,
     to: Option<Timestamp>,
 ) -> Result<Vec<ManifestEntry>, StoreError> {
-    let mut listings = 0;
-    loop {
-        match documents(store, stream, from, to).await {
-            // What a merge replaced is swept a grace time later. Who listed it before, and reads it after, looks again.
-            Err(StoreError::NotFound { .. }) if listings < LISTINGS => listings += 1,
-            found => return Ok(found?.into_iter().filter_map(|(_, document)| document.entry()).collect()),
-        }
-    }
+    let documents = documents(store, stream, from, to).await?;
+    Ok(documents.into_iter().filter_map(|(_, document)| document.entry()).collect())
 }
 
 /// The entries that count: each message of the archive is in the object of at least one of them. It may be in two, where an
@@ -171,6 +165,22 @@ impl Document {
 
 /// The documents of a stream's manifest and the objects that they are.
 pub(crate) async fn documents(
+    store: &ObjectStore,
+    stream: &str,
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+) -> Result<Vec<(StoredObject, Document)>, StoreError> {
+    let mut listings = 1;
+    loop {
+        match list(store, stream, from, to).await {
+            // What a merge replaced is swept a grace time later. Who listed it before, and reads it after, looks again.
+            Err(StoreError::NotFound { .. }) if listings < LISTINGS => listings += 1,
+            found => return found,
+        }
+    }
+}
+
+async fn list(
     store: &ObjectStore,
     stream: &str,
     from: Option<Timestamp>,

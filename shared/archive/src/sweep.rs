@@ -51,7 +51,9 @@ pub async fn sweep(store: &ObjectStore, broom: &Broom<'_>) -> Result<Swept, Stor
     let mut swept = Swept::default();
     // Objects first: one that becomes part of the archive in between is younger than the grace time.
     let objects = store.list_all(broom.prefix).await?;
-    let documents = documents(store, broom.stream, broom.from, None).await?;
+    // From the hour's start: an object of that hour whose entry was left out would look like nobody's.
+    let from = broom.from.map(|from| Hour::of(from).start());
+    let documents = documents(store, broom.stream, from, None).await?;
     let mut known = BTreeSet::new();
     for (_, document) in &documents {
         if let Document::Entry(entry) = document {
