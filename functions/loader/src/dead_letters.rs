@@ -97,8 +97,10 @@ impl DeadLetters {
 impl DeadLetter {
     /// The same for every delivery of the same event with the same content; without an event id, of the same message.
     fn id(&self) -> String {
-        let Origin { stream, event_id, message, .. } = &*self.origin;
+        let Origin { stream, event_id, message, is_raw, .. } = &*self.origin;
         let (kind, id) = match event_id {
+            // What a raw table cannot take may have another dead letter of the table that it was routed to.
+            Some(id) if *is_raw => ("raw", id.as_str()),
             Some(id) => ("event", id.as_str()),
             None => ("message", message.message_id.as_str()),
         };

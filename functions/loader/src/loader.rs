@@ -8,6 +8,7 @@ use futures::future::join_all;
 use objects::ObjectStore;
 use pubsub::PushAuth;
 use registry::Registry;
+use rows::MaskKey;
 use service::App;
 use storage_write::{Client, ClientConfig, Tables};
 use tokio::{
@@ -60,6 +61,8 @@ pub(crate) struct Services {
     /// This incarnation: no other process, and no later start, claims under it.
     pub(crate) owner: Owner,
     pub(crate) metrics: Metrics,
+    /// What masks hash under.
+    pub(crate) mask_key: MaskKey,
     #[cfg(feature = "unfenced")]
     pub(crate) unfenced: bool,
 }
@@ -77,6 +80,7 @@ impl Loader {
             None => PushAuth::None,
         };
         let metrics = Metrics::new()?;
+        let mask_key = mask_key(config, &catalog)?;
         let ledger = ledger(&config.ledger).await?;
         let registry = match (catalog.registry, &config.registry) {
             (catalog::Registry::Storage, Some(store)) => Some(Registry::new(ObjectStore::connect(store).await?)),
@@ -95,6 +99,7 @@ impl Loader {
             quota: Quota::new(&catalog.quotas),
             owner: Owner::generate(),
             metrics: metrics.clone(),
+            mask_key,
             #[cfg(feature = "unfenced")]
             unfenced: config.unfenced,
         });
@@ -119,6 +124,17 @@ impl Loader {
         });
         tracing::info!(loader.owner = %services.owner, streams = streams.len(), "loader connected");
         Ok(Self(Arc::new(Inner { auth, metrics, dead_letters, stop, ledger, streams, by_subscription, janitor, room })))
+    }
+}
+
+/// The key of masks that hash; a catalog that has some does not go without.
+fn mask_key(config: &Config, catalog: &Catalog) -> Result<MaskKey, StartError> {
+    match &config.mask_key {
+        Some(key) => Ok(key.clone()),
+        None => match catalog.streams.values().find(|stream| stream.payload_mask().hashes()) {
+            Some(stream) => Err(StartError::NoMaskKey { stream: stream.name.clone() }),
+            None => Ok(MaskKey::none()),
+        },
     }
 }
 

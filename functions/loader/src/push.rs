@@ -36,7 +36,8 @@ pub(crate) async fn push(
 async fn load(loader: &Inner, path: Option<&str>, request: Request) -> Result<Outcome, LoaderError> {
     let (head, body) = request.into_parts();
     loader.auth.verify(authorization(&head.headers)).await?;
-    let room = loader.room(length(&head.headers))?;
+    let length = length(&head.headers);
+    let room = loader.room(length)?;
     let body =
         to_bytes(body, push::MAX_BODY_BYTES).await.map_err(|error| LoaderError::Body { detail: chain(&error) })?;
     let delivery = push::decode(&head.headers, body)?;
@@ -45,7 +46,9 @@ async fn load(loader: &Inner, path: Option<&str>, request: Request) -> Result<Ou
     if loader.stop.is_cancelled() {
         return Err(LoaderError::Stopping);
     }
-    let outcome = stream.load(delivery, room).await?;
+    // A raw table holds the event as long as its row is written, whatever becomes of the other.
+    let raw = stream.raw.iter().map(|_| loader.room(length)).collect::<Result<_, _>>()?;
+    let outcome = stream.load(delivery, room, raw).await?;
     counted.end(outcome);
     Ok(outcome)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use event::{Bytes, EventId, Message, Rejection, Timestamp};
 use exactly_once::{EventKey, PayloadHash};
+use rows::PayloadMask;
 use serde_json::json;
 use storage_write::Ingest;
 
@@ -16,11 +17,20 @@ pub(crate) struct Origin {
     pub(crate) stream: Arc<str>,
     /// `None`: nothing that could be read names the event.
     pub(crate) event_id: Option<EventId>,
-    pub(crate) message: Message,
+    pub(crate) message: Arc<Message>,
     pub(crate) delivery_attempt: Option<u32>,
+    /// What the stream masks, in dead letters too.
+    pub(crate) mask: Option<PayloadMask>,
+    /// It is on its way to a raw table, beside the one that it is routed to.
+    pub(crate) is_raw: bool,
 }
 
 impl Origin {
+    /// Whether the event was perhaps masked before: it was a dead letter, and was sent again.
+    pub(crate) fn is_masked(&self) -> bool {
+        self.message.attribute(PayloadMask::ATTRIBUTE) == Some("true")
+    }
+
     /// When the event was first seen: by the receiver, else by Pub/Sub.
     pub(crate) fn since(&self) -> Timestamp {
         self.message.received_at().unwrap_or(self.message.publish_time)
@@ -112,6 +122,11 @@ impl Content {
 fn dead_letter(letter: &DeadLetter, id: &str, place: Place<'_>) -> Vec<u8> {
     let DeadLetter { origin, table, rejection } = letter;
     let message = &origin.message;
+    let masked = origin.mask.as_ref().map(|mask| mask.payload(&message.data, origin.is_masked()));
+    let mut attributes = std::borrow::Cow::Borrowed(&message.attributes);
+    if masked.is_some() {
+        attributes.to_mut().insert(PayloadMask::ATTRIBUTE.to_owned(), "true".to_owned());
+    }
     let row = json!({
         "dead_letter_id": id,
         "stream": &*origin.stream,
@@ -121,8 +136,8 @@ fn dead_letter(letter: &DeadLetter, id: &str, place: Place<'_>) -> Vec<u8> {
         "reason": rejection.reason.code(),
         "detail": rejection.detail,
         "pointer": rejection.pointer,
-        "payload": STANDARD.encode(&message.data),
-        "attributes": message.attributes,
+        "payload": STANDARD.encode(masked.as_deref().unwrap_or(&message.data)),
+        "attributes": &*attributes,
         "ordering_key": Some(&message.ordering_key).filter(|key| !key.is_empty()),
         "received_at": message.received_at().map(|time| time.to_string()),
         "published_at": message.publish_time.to_string(),

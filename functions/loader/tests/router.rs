@@ -29,6 +29,7 @@ fn config() -> Config {
         registry: Some(StoreConfig { bucket: "r".into(), endpoint: Some(NOWHERE.into()) }),
         janitor_idle: Duration::from_secs(1800),
         auth: None,
+        mask_key: None,
         buffer_bytes: 1 << 20,
         limits: Limits { hold: Duration::from_millis(100), ..Limits::default() },
         #[cfg(feature = "unfenced")]

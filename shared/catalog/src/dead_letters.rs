@@ -1,5 +1,6 @@
 use crate::{
-    Delivery, Field, FieldType, Mode, Partition, PartitionType, Table, TableName, TableSchema, UnknownFields, When,
+    Delivery, Field, FieldType, Mode, Partition, PartitionType, Rules, Table, TableName, TableSchema, UnknownFields,
+    When,
 };
 
 /// `pipas_ops.dead_letters`, which every deployment has: the events that cannot be loaded, with their reasons and bytes.
@@ -36,5 +37,7 @@ pub fn dead_letters_table() -> Table {
         event_id: None,
         unknown_fields: UnknownFields::Reject,
         delivery: Delivery::ExactlyOnce,
+        rules: Rules::default(),
+        is_raw: false,
     }
 }

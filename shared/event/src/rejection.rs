@@ -17,6 +17,8 @@ pub enum Reason {
     OutOfRange,
     /// A field that the schema does not know, where the table rejects such fields.
     UnknownField,
+    /// A value is not what a check of its table expects.
+    CheckFailed,
     /// BigQuery refused the row.
     RowRejected,
     /// The row is larger than an append can be.
@@ -29,7 +31,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::MalformedJson,
         Self::InvalidEventId,
         Self::NoRoute,
@@ -37,6 +39,7 @@ impl Reason {
         Self::TypeMismatch,
         Self::OutOfRange,
         Self::UnknownField,
+        Self::CheckFailed,
         Self::RowRejected,
         Self::TooLarge,
         Self::PayloadConflict,
@@ -53,6 +56,7 @@ impl Reason {
             Self::TypeMismatch => "type_mismatch",
             Self::OutOfRange => "out_of_range",
             Self::UnknownField => "unknown_field",
+            Self::CheckFailed => "check_failed",
             Self::RowRejected => "row_rejected",
             Self::TooLarge => "too_large",
             Self::PayloadConflict => "payload_conflict",
