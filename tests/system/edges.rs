@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// A crate, and what it may use of ours. `*`: anything.
-const MAY_USE: [(&str, &[&str]); 20] = [
+const MAY_USE: [(&str, &[&str]); 21] = [
     ("event", &[]),
     ("service", &[]),
     ("googleapis", &[]),
@@ -14,14 +14,15 @@ const MAY_USE: [(&str, &[&str]); 20] = [
     ("exactly-once", &["event", "catalog"]),
     ("pubsub", &["event", "catalog", "googleapis"]),
     ("dedupe", &["event", "catalog", "exactly-once"]),
-    ("storage-write", &["event", "catalog", "googleapis"]),
+    ("rows", &["event", "catalog"]),
+    ("storage-write", &["event", "catalog", "googleapis", "rows"]),
     ("archive", &["event", "catalog", "objects"]),
     ("registry", &["event", "catalog", "objects"]),
-    ("receiver", &["service", "event", "catalog", "pubsub"]),
+    ("receiver", &["service", "event", "catalog", "pubsub", "rows"]),
     ("poller", &["service", "event", "catalog", "pubsub"]),
     (
         "loader",
-        &["service", "event", "catalog", "pubsub", "dedupe", "exactly-once", "storage-write", "objects", "registry"],
+        &["service", "event", "catalog", "pubsub", "dedupe", "exactly-once", "storage-write", "objects", "registry", "rows"],
     ),
     ("compactor", &["service", "event", "catalog", "pubsub", "archive", "objects"]),
     ("replayer", &["service", "event", "catalog", "pubsub", "archive", "objects"]),

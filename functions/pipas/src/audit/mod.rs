@@ -36,6 +36,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// event that may still be in flight: both have lines of their own. An event that is published again after the stream's
 /// dedupe_window is a new one by the stream's promise, and shows here as doubled.
 ///
+/// A raw table has an event of its own of each message: a stream with one counts each message twice.
+///
 /// Tables with delivery at_least_once: an event must have at least one row; further rows are counted as repeated, and are
 /// no fault, as the view <table>_unique hides them. With delivery upsert an event is written when the row of its key is
 /// there, whichever event made it last; a key with two visible rows is doubled.
@@ -120,7 +122,9 @@ pub async fn audit(source: &Source, stream: &Stream, scope: &Scope) -> anyhow::R
     let since = Timestamp::now() - jiff::SignedDuration::try_from(scope.in_flight)?;
     let objects = archived::list(&store, &stream.name, &scope.interval).await.context("listing the archive")?;
     let mut events = Events::default();
-    archived::each(&store, &objects, &scope.interval, |message| events.archived(&identify.message(message), since))
+    archived::each(&store, &objects, &scope.interval, |message| {
+        identify.message(message).iter().for_each(|event| events.archived(event, since));
+    })
         .await
         .context("reading the archive")?;
     // An empty backlog, seen after the archive, says more than any time: everything archived has ended.
@@ -140,9 +144,10 @@ pub async fn audit(source: &Source, stream: &Stream, scope: &Scope) -> anyhow::R
         // The account keeps hashes of ids, so what is missing is looked up once more by name.
         let mut wanted = events.missing(scope.list);
         archived::each(&store, &objects, &scope.interval, |message| {
-            let event = identify.message(message);
-            if wanted.remove(&(event.key, event.content)) {
-                report.missing_ids.push(event.name());
+            for event in identify.message(message) {
+                if wanted.remove(&(event.key, event.content)) {
+                    report.missing_ids.push(event.name());
+                }
             }
         })
         .await
