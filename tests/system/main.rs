@@ -14,6 +14,7 @@ mod ledger;
 mod loader;
 mod probe;
 mod refusals;
+mod rules;
 mod shutdown;
 mod up;
 mod upsert;

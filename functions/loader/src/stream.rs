@@ -96,7 +96,11 @@ impl StreamLoader {
             // That no table takes it is the first thing that is wrong with it.
             Err(_) => return self.reject(origin, self.stream.no_route()).await,
         };
-        let routed = route.and_then(|table| self.loaded(table)).map(|(table, delivery)| Routed { table, delivery, id: id.clone() });
+        let routed = route.and_then(|table| self.loaded(table)).map(|(table, delivery)| Routed {
+            table,
+            delivery,
+            id: id.clone(),
+        });
         let rows = self.raw.len() + usize::from(routed.is_some());
         if let Some(table) = self.tables.first()
             && table.services.quota.bytes(&table.services, origin.message.size() * rows).is_err()

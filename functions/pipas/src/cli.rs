@@ -2,7 +2,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{audit, check, demo, probe, query, send, status, up};
+use crate::{audit, check, demo, probe, query, schema, send, status, up};
 
 /// JSON events over HTTPS, exactly once, into BigQuery and an Avro archive.
 #[derive(Debug, Parser)]
@@ -39,6 +39,8 @@ enum Command {
     Demo(demo::DemoArgs),
     Audit(audit::AuditArgs),
     Check(check::CheckArgs),
+    /// Propose schemas, compare them with live tables, print the catalog's own
+    Schema(schema::SchemaArgs),
     Probe(probe::ProbeArgs),
 }
 
@@ -62,6 +64,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Demo(args) => demo::demo(&global, args).await,
             Command::Audit(args) => audit::command(&global, args).await,
             Command::Check(args) => check::check(&global, &args),
+            Command::Schema(args) => schema::schema(&global, args).await,
             Command::Probe(args) => probe::probe(&global, args).await,
         }
     });

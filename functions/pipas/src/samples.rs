@@ -1,7 +1,7 @@
 //! `pipas check FILE` and `pipas check --all`: whether samples would be loaded, by the code that loads them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -93,7 +93,10 @@ pub(crate) fn all(global: &Global, catalog: &Catalog, folder: &Path) -> anyhow::
         }
     }
     if !global.json {
-        println!("{} files: {loaded} samples would be loaded, {refused} would be refused and must be, {bad} are not as they must be", files.len());
+        println!(
+            "{} files: {loaded} samples would be loaded, {refused} would be refused and must be, {bad} are not as they must be",
+            files.len()
+        );
     }
     Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -150,9 +153,9 @@ fn attributes_beside(file: &Path) -> anyhow::Result<BTreeMap<String, String>> {
 
 fn check<'c>(samples: &Samples<'c>, checkers: &mut BTreeMap<&'c str, Checker>) -> anyhow::Result<Vec<Checked>> {
     let Samples { file, stream, attributes, to_be_refused } = samples;
-    let checker = match checkers.get(stream.name.as_str()) {
-        Some(checker) => checker,
-        None => checkers.entry(&stream.name).or_insert(Checker::new(stream)?),
+    let checker = match checkers.entry(stream.name.as_str()) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(new) => new.insert(Checker::new(stream)?),
     };
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let is_lines = file.extension().is_some_and(|extension| extension == "ndjson");

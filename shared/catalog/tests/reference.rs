@@ -58,7 +58,13 @@ fn the_example_of_every_key_is_of_its_kind() {
             Kind::Boolean => value.is_boolean(),
             Kind::Pointers | Kind::Columns | Kind::Scalars | Kind::List => value.is_array(),
             Kind::Choice(words) => value.as_str().is_some_and(|word| words.contains(&word)),
-            Kind::Scalar | Kind::Any | Kind::TextOrTexts | Kind::Settings | Kind::Map | Kind::Like(_) => true,
+            Kind::Scalar
+            | Kind::Any
+            | Kind::TextOrTexts
+            | Kind::Settings
+            | Kind::Map
+            | Kind::Either(_)
+            | Kind::Like(_) => true,
         };
         assert!(is_good, "{}: {}", key.path, key.example);
     }

@@ -125,8 +125,8 @@ pub async fn audit(source: &Source, stream: &Stream, scope: &Scope) -> anyhow::R
     archived::each(&store, &objects, &scope.interval, |message| {
         identify.message(message).iter().for_each(|event| events.archived(event, since));
     })
-        .await
-        .context("reading the archive")?;
+    .await
+    .context("reading the archive")?;
     // An empty backlog, seen after the archive, says more than any time: everything archived has ended.
     if source.backlog(&stream.loader_subscription()).await? == Some(0) {
         events.nothing_is_in_flight();

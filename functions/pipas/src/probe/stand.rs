@@ -71,7 +71,7 @@ impl Stand {
             event_id: None,
             unknown_fields: UnknownFields::Reject,
             delivery: Delivery::AtLeastOnce,
-            rules: Rules::default(),
+            rules: catalog::Rules::default(),
             is_raw: false,
         };
         tables.create_dataset(dataset).await.context("the dataset")?;

@@ -175,12 +175,12 @@ impl<'a> Cursor<'a> {
         share
     }
 
-    /// Whether `true` stands here, not `false`; anything else is a problem.
-    pub(crate) fn boolean(&self) -> Option<bool> {
+    /// The boolean here; anything else is a problem.
+    pub(crate) fn boolean(&self, expected: &str) -> Option<bool> {
         match &self.node.content {
             Content::Scalar(Value::Bool(value)) => Some(*value),
             _ => {
-                self.unexpected("`true` or `false`");
+                self.unexpected(expected);
                 None
             }
         }

@@ -94,7 +94,7 @@ fn check(name: &str, at: &Cursor<'_>, schema: Option<&TableSchema>) -> Option<Ch
     let bound = |at: Option<Cursor<'_>>| at.map(|at| at.decimal("a number"));
     let (min, max) = (bound(settings.optional("min")), bound(settings.optional("max")));
     let pattern = settings.optional("pattern").map(|at| pattern(&at));
-    let required = settings.optional("required").map(|at| at.boolean());
+    let required = settings.optional("required").map(|at| at.boolean("`true` or `false`"));
     settings.finish();
     let (min, max) = (settled(min)?, settled(max)?);
     let test = Test {

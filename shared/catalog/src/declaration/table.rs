@@ -29,7 +29,7 @@ pub(super) fn read(folder: &Folder<'_>, key: &str, at: &Cursor<'_>, inherited: &
         at.problem(format!("expected a key of letters, digits, underscores and hyphens, found `{key}`"));
     }
     let mut settings = at.settings("a table: a map with `table` and `schema`")?;
-    if settings.optional("raw").and_then(|at| at.boolean()).unwrap_or_default() {
+    if settings.optional("raw").and_then(|at| at.boolean("`true` or `false`")).unwrap_or_default() {
         return raw::read(folder, key, at, settings, inherited);
     }
     let when = settings.optional("when").map_or(Some(When::Always), |at| when::read(&at));

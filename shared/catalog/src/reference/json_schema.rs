@@ -65,10 +65,15 @@ fn described(key: &Key) -> Value {
 }
 
 fn value(key: &Key) -> Value {
+    of_kind(key.kind, key.path)
+}
+
+/// The schema of a value of `kind` at `path`.
+fn of_kind(kind: Kind, path: &str) -> Value {
     const POINTER: &str = "^/([^~]|~[01])*$";
     let pointer = json!({ "type": "string", "pattern": POINTER });
     let scalar = json!({ "type": ["string", "number", "boolean"] });
-    match key.kind {
+    match kind {
         Kind::Text => json!({ "type": "string" }),
         Kind::Boolean => json!({ "type": "boolean" }),
         Kind::Whole => {
@@ -90,10 +95,13 @@ fn value(key: &Key) -> Value {
             { "type": "array", "minItems": 1, "items": { "type": "string" } },
         ]}),
         Kind::Choice(words) => json!({ "enum": words }),
-        Kind::Settings => settings(key.path),
-        Kind::Map => json!({ "type": "object", "additionalProperties": inner(&format!("{}.*", key.path)) }),
-        Kind::List => json!({ "type": "array", "minItems": 1, "items": inner(&format!("{}[]", key.path)) }),
-        Kind::Like(path) => json!({ "$ref": format!("#/$defs/{}", definition(path)) }),
+        Kind::Settings => settings(path),
+        Kind::Map => json!({ "type": "object", "additionalProperties": inner(&format!("{path}.*")) }),
+        Kind::List => json!({ "type": "array", "minItems": 1, "items": inner(&format!("{path}[]")) }),
+        Kind::Either(kinds) => {
+            json!({ "anyOf": kinds.iter().map(|kind| of_kind(*kind, path)).collect::<Vec<_>>() })
+        }
+        Kind::Like(same) => json!({ "$ref": format!("#/$defs/{}", definition(same)) }),
     }
 }
 

@@ -50,6 +50,7 @@ fn value(kind: Kind) -> String {
         Kind::Settings => "a map of the settings below".to_owned(),
         Kind::Map => "a map of names that you give".to_owned(),
         Kind::List => "a list".to_owned(),
+        Kind::Either(kinds) => kinds.iter().map(|kind| value(*kind)).collect::<Vec<_>>().join("; or "),
         Kind::Like(path) => format!("the same as `{path}`"),
     }
 }

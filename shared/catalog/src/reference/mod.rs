@@ -67,6 +67,8 @@ pub enum Kind {
     Map,
     /// A list; the items are described at the path's `[]`.
     List,
+    /// One of these.
+    Either(&'static [Kind]),
     /// The same as at that path.
     Like(&'static str),
 }
@@ -104,19 +106,20 @@ pub fn asked(file: &Path) -> BTreeSet<String> {
     crate::declaration::asked(file)
 }
 
-/// The path in [`KEYS`] of a place of a catalog: rules inside rules are described once.
+/// The path in [`KEYS`] of a place of a catalog: what is the same as at another path is described there.
 pub fn described_at(place: &str) -> String {
     let mut parts = place.split('.').peekable();
     let mut path = String::new();
     while let Some(part) = parts.next() {
-        let is_rule = path.ends_with(".when") && matches!(part, "all[]" | "any[]" | "not") && parts.peek().is_some();
-        if is_rule {
-            continue;
-        }
         if !path.is_empty() {
             path.push('.');
         }
         path.push_str(part);
+        if let Some(Key { kind: Kind::Like(same), .. }) = key(&path)
+            && parts.peek().is_some()
+        {
+            path = (*same).to_owned();
+        }
     }
     path
 }

@@ -26,7 +26,8 @@ fn fault(
     at: &str,
     faults: &mut Vec<String>,
 ) -> Option<String> {
-    let number = |holds: fn(f64, f64) -> bool| value.as_f64().is_none_or(|found| holds(found, rule.as_f64().expect(word)));
+    let number =
+        |holds: fn(f64, f64) -> bool| value.as_f64().is_none_or(|found| holds(found, rule.as_f64().expect(word)));
     let rules = || rule.as_array().expect(word).iter();
     let good = match word {
         "$schema" | "$defs" | "title" | "description" => true,

@@ -206,7 +206,7 @@ impl<'a> Row<'a> {
     pub(super) fn null<E: de::Error>(&mut self, column: &Column) -> E {
         if !column.is_required {
             return self
-                .fault(Reason::CheckFailed, format!("expected a value in the column `{}`, found null", column.name));
+                .fault(Reason::CheckFailed, format!("expected a value in the column `{}`, found none", column.name));
         }
         let detail = format!("the REQUIRED {} column `{}` is null", column.sql_type(), column.name);
         self.fault(Reason::MissingRequired, detail)
