@@ -47,7 +47,12 @@ pub struct Pattern(Regex);
 impl Pattern {
     /// Parses a regular expression of the crate `regex`: it takes time linear in the text that it is looked for in.
     pub fn parse(text: &str) -> Result<Self, String> {
-        Regex::new(text).map(Self).map_err(|error| error.to_string())
+        // The text and a marker under it come first; what is wrong is said last.
+        let said = |error: regex::Error| {
+            let text = error.to_string();
+            text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
+        };
+        Regex::new(text).map(Self).map_err(said)
     }
 
     /// The text.

@@ -182,7 +182,19 @@ mod tests {
             {"name":"m","type":"STRING","mode":"REQUIRED"},
             {"name":"s","type":"STRUCT","fields":[{"name":"a","type":"STRING"},{"name":"b","type":"BOOL"}]},
             {"name":"new","type":"STRING","mode":"REQUIRED"},{"name":"list","type":"STRING","mode":"REPEATED"}]"#;
-        insta::assert_snapshot!(compared(declared, live), @"");
+        insta::assert_snapshot!(compared(declared, live), @r"
+        d.t:
+          additive: `ID`: needs no value any more: STRING REQUIRED is to be STRING
+          additive: `n`: a wider type: INT64 is to be FLOAT64
+          additive: `d`: more room: NUMERIC(10, 2) is to be NUMERIC(12, 3)
+          additive: the new column `s.b` BOOL
+          additive: the new column `list` STRING REPEATED
+          BREAKING: `t`: less room: STRING(10) is to be STRING(5)
+          BREAKING: `x`: another type: STRING is to be DATE
+          BREAKING: `m`: another mode: STRING is to be STRING REQUIRED
+          BREAKING: the new column `new` is REQUIRED: rows that are there have no value for it
+          BREAKING: the column `gone` STRING is not in the catalog
+        ");
     }
 
     #[test]

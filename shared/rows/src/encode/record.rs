@@ -63,13 +63,15 @@ impl<'a> Visitor<'a> for Record<'_, 'a> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
+            let at = row.at();
             let is_null = if row.faults.is_some() {
                 !each(row, column, map.next_value::<&'a RawValue>()?.get())?
             } else {
                 !map.next_value_seed(Value { row, column })?
             };
             if is_null && plan.needs(index) {
-                let (at, error) = (row.at(), row.null(column));
+                row.go_back(at);
+                let error = row.null(column);
                 row.go_on(at, error)?;
             }
         }

@@ -82,6 +82,12 @@ impl<'a> Row<'a> {
         At { depth: self.path.len(), key: self.key, bytes: self.out.len() }
     }
 
+    /// Goes back to a place: an array that was read through is left behind.
+    pub(super) fn go_back(&mut self, at: At<'a>) {
+        self.path.truncate(at.depth);
+        self.key = at.key;
+    }
+
     /// Notes what is wrong with the value that was begun `at`, and goes on behind it. Where not all faults are asked for,
     /// the first one ends the reading.
     pub(super) fn go_on<E: de::Error>(&mut self, at: At<'a>, error: E) -> Result<(), E> {
@@ -90,8 +96,7 @@ impl<'a> Row<'a> {
         }
         let fault = self.fault.take().unwrap_or_else(|| self.number_out_of_range(&error.to_string()));
         self.faults.get_or_insert_default().push(fault);
-        self.path.truncate(at.depth);
-        self.key = at.key;
+        self.go_back(at);
         self.is_secret = false;
         self.out.truncate(at.bytes);
         Ok(())
