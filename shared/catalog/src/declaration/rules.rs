@@ -152,7 +152,9 @@ fn one_of(at: &Cursor<'_>) -> Option<Vec<serde_json::Value>> {
 
 fn pattern(at: &Cursor<'_>) -> Option<Pattern> {
     let text = at.text("a regular expression")?;
-    Pattern::parse(text).map_err(|error| at.problem(format!("expected a regular expression, found `{text}`: {error}"))).ok()
+    Pattern::parse(text)
+        .map_err(|error| at.problem(format!("expected a regular expression, found `{text}`: {error}")))
+        .ok()
 }
 
 fn derived(name: &str, at: &Cursor<'_>, schema: Option<&TableSchema>) -> Option<Derive> {

@@ -19,8 +19,11 @@ fn stream(columns: &str, keys: &str) -> Stream {
     catalog.streams.remove("tried").expect("the stream")
 }
 
-/// The row of `json`, or its first fault and all of them.
-fn row(stream: &Stream, json: &Value) -> Result<Value, (event::Rejection, Vec<(String, &'static str)>)> {
+/// The first fault of an event, and all of them by place and reason.
+type Refused = (event::Rejection, Vec<(String, &'static str)>);
+
+/// The row of `json`, or what is wrong with it.
+fn row(stream: &Stream, json: &Value) -> Result<Value, Refused> {
     let table = &stream.tables[0];
     let encoder = RowEncoder::with_rules(&table.real_schema(), table.unknown_fields, &table.rules, &MaskKey::none())
         .expect("an encoder");
