@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// A crate, and what it may use of ours. `*`: anything.
-const MAY_USE: [(&str, &[&str]); 21] = [
+const MAY_USE: [(&str, &[&str]); 22] = [
     ("event", &[]),
     ("service", &[]),
     ("googleapis", &[]),
@@ -14,14 +14,26 @@ const MAY_USE: [(&str, &[&str]); 21] = [
     ("exactly-once", &["event", "catalog"]),
     ("pubsub", &["event", "catalog", "googleapis"]),
     ("dedupe", &["event", "catalog", "exactly-once"]),
-    ("storage-write", &["event", "catalog", "googleapis"]),
+    ("rows", &["event", "catalog"]),
+    ("storage-write", &["event", "catalog", "googleapis", "rows"]),
     ("archive", &["event", "catalog", "objects"]),
     ("registry", &["event", "catalog", "objects"]),
-    ("receiver", &["service", "event", "catalog", "pubsub"]),
+    ("receiver", &["service", "event", "catalog", "pubsub", "rows"]),
     ("poller", &["service", "event", "catalog", "pubsub"]),
     (
         "loader",
-        &["service", "event", "catalog", "pubsub", "dedupe", "exactly-once", "storage-write", "objects", "registry"],
+        &[
+            "service",
+            "event",
+            "catalog",
+            "pubsub",
+            "dedupe",
+            "exactly-once",
+            "storage-write",
+            "objects",
+            "registry",
+            "rows",
+        ],
     ),
     // The loader with one verdict: it gives events up by the loader's own claims.
     ("deadletter", &["service", "event", "pubsub", "loader"]),

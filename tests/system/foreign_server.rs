@@ -54,6 +54,8 @@ impl Foreign {
             event_id: None,
             unknown_fields: UnknownFields::Ignore,
             delivery: Delivery::ExactlyOnce,
+            rules: catalog::Rules::default(),
+            is_raw: false,
         };
         eventually(Duration::from_secs(30), async || Ok(tables.create_dataset("foreign").await?)).await?;
         tables.create_own_table(&declared).await?;

@@ -18,6 +18,7 @@ mod probe;
 mod refusals;
 mod replay;
 mod rootfs;
+mod rules;
 mod shutdown;
 mod smoke;
 mod telemetry;

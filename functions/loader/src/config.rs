@@ -4,6 +4,7 @@ use exactly_once::Limits;
 use jiff::SignedDuration;
 use objects::StoreConfig;
 use pubsub::{OidcConfig, push_auth};
+use rows::MaskKey;
 use secrecy::SecretString;
 use service::{Env, EnvError, EnvReader};
 
@@ -26,6 +27,8 @@ pub struct Config {
     pub janitor_idle: Duration,
     /// Whose token a push must carry; `None`: nobody's.
     pub auth: Option<OidcConfig>,
+    /// The key of masks that hash; `None`: the catalog must have none.
+    pub mask_key: Option<MaskKey>,
     /// Bytes of all deliveries that are being read or wait for their answer; over it a push is refused with 429.
     pub buffer_bytes: usize,
     /// The sizes and times of the protocol. The window is each stream's own.
@@ -80,6 +83,7 @@ impl Config {
         let registry = bucket.map(|bucket| StoreConfig { bucket, endpoint });
         let janitor_idle = span(&mut read, "PIPAS_JANITOR_IDLE", Duration::from_secs(30 * 60));
         let auth = auth(&mut read);
+        let mask_key = mask_key(&mut read);
         let buffer_bytes = read.or("PIPAS_LOADER_BUFFER_BYTES", "a number of bytes", 128 * MIB);
         if buffer_bytes < 32 * MIB || u32::try_from(buffer_bytes).is_err() {
             read.problem(
@@ -99,6 +103,7 @@ impl Config {
             registry,
             janitor_idle,
             auth,
+            mask_key,
             buffer_bytes,
             limits,
             #[cfg(feature = "unfenced")]
@@ -148,6 +153,17 @@ fn auth(read: &mut EnvReader<'_>) -> Option<OidcConfig> {
         }),
         other => {
             read.problem("PIPAS_PUSH_AUTH", format!("expected `oidc` or `none`, found `{other}`"));
+            None
+        }
+    }
+}
+
+fn mask_key(read: &mut EnvReader<'_>) -> Option<MaskKey> {
+    let key: Option<String> = read.optional("PIPAS_MASK_KEY", "a key");
+    match MaskKey::new(&SecretString::from(key?)) {
+        Ok(key) => Some(key),
+        Err(error) => {
+            read.problem("PIPAS_MASK_KEY", error.to_string());
             None
         }
     }
@@ -211,14 +227,16 @@ mod tests {
             ("PIPAS_LOADER_BUFFER_BYTES", "1"),
             ("PIPAS_SUSPECT_AFTER", "soon"),
             ("PIPAS_APPEND_LIMIT", "2m"),
+            ("PIPAS_MASK_KEY", "too short"),
         ]);
         insta::assert_snapshot!(Config::from_env(&env).expect_err("problems"), @r"
-        the environment has 8 bad variable(s):
+        the environment has 9 bad variable(s):
           GOOGLE_CLOUD_PROJECT: is not set; expected a project id
           PIPAS_BIGQUERY_ENDPOINT: expected a URL that starts with http:// or https://
           PIPAS_REDIS_BUCKETS: expected a number from 1 to 255, found 0
           PIPAS_PUSH_AUDIENCE: is not set; expected the audience of the push token
           PIPAS_PUSH_SERVICE_ACCOUNT: is not set; expected the e-mail address of the subscriptions' service account
+          PIPAS_MASK_KEY: expected a key of at least 16 bytes, found 9
           PIPAS_LOADER_BUFFER_BYTES: expected 33554432 to 4294967295, found 1
           PIPAS_SUSPECT_AFTER: expected a time such as `90s` or `500ms`, found `soon`
           PIPAS_SUSPECT_AFTER: expected more than PIPAS_APPEND_LIMIT, so that no healthy owner is fenced

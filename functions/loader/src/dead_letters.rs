@@ -98,11 +98,13 @@ impl DeadLetter {
     /// The same for every delivery of the same event with the same content; without an event id, of the same message. Of an
     /// event that was redriven it is the next of its chain.
     fn id(&self) -> DeadLetterId {
-        let Origin { stream, event_id, message, redrive, .. } = &*self.origin;
+        let Origin { stream, event_id, message, redrive, is_raw, .. } = &*self.origin;
         if let Some(redrive) = redrive {
             return redrive.next.clone();
         }
         let (kind, id) = match event_id {
+            // What a raw table cannot take may have another dead letter of the table that it was routed to.
+            Some(id) if *is_raw => ("raw", id.as_str()),
             Some(id) => ("event", id.as_str()),
             None => ("message", message.message_id.as_str()),
         };

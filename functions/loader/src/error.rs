@@ -26,6 +26,15 @@ pub enum StartError {
          (or `registry: none` in the catalog: then a failover of the ledger may write an event twice)"
     )]
     NoRegistry,
+    /// The catalog masks by hash, and there is no key.
+    #[error(
+        "PIPAS_MASK_KEY is not set; expected the key of at least {least} bytes that the masks of the stream {stream} hash under",
+        least = rows::MaskKey::MIN_BYTES
+    )]
+    NoMaskKey {
+        /// A stream that masks by hash.
+        stream: String,
+    },
     /// The Storage Write client could not be made.
     #[error(transparent)]
     StorageWrite(#[from] storage_write::ConnectError),

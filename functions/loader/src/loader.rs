@@ -9,6 +9,7 @@ use futures::future::join_all;
 use objects::ObjectStore;
 use pubsub::{PushAuth, push::PushDelivery};
 use registry::Registry;
+use rows::MaskKey;
 use service::{App, TraceContext};
 use storage_write::{Client, ClientConfig, Tables};
 use tokio::{
@@ -61,6 +62,8 @@ pub(crate) struct Services {
     /// This incarnation: no other process, and no later start, claims under it.
     pub(crate) owner: Owner,
     pub(crate) metrics: Metrics,
+    /// What masks hash under.
+    pub(crate) mask_key: MaskKey,
     #[cfg(feature = "unfenced")]
     pub(crate) unfenced: bool,
 }
@@ -78,6 +81,7 @@ impl Loader {
             None => PushAuth::None,
         };
         let metrics = Metrics::new()?;
+        let mask_key = mask_key(config, &catalog)?;
         let ledger = ledger(&config.ledger)?;
         let registry = match (catalog.registry, &config.registry) {
             (catalog::Registry::Storage, Some(store)) => Some(Registry::new(ObjectStore::connect(store).await?)),
@@ -96,6 +100,7 @@ impl Loader {
             quota: Quota::new(&catalog.quotas, &metrics),
             owner: Owner::generate(),
             metrics: metrics.clone(),
+            mask_key,
             #[cfg(feature = "unfenced")]
             unfenced: config.unfenced,
         });
@@ -171,6 +176,17 @@ impl Loader {
     /// Takes nothing more, and brings what was begun to its end.
     pub async fn drain(&self) {
         self.0.drain().await;
+    }
+}
+
+/// The key of masks that hash; a catalog that has some does not go without.
+fn mask_key(config: &Config, catalog: &Catalog) -> Result<MaskKey, StartError> {
+    match &config.mask_key {
+        Some(key) => Ok(key.clone()),
+        None => match catalog.streams.values().find(|stream| stream.payload_mask().hashes()) {
+            Some(stream) => Err(StartError::NoMaskKey { stream: stream.name.clone() }),
+            None => Ok(MaskKey::none()),
+        },
     }
 }
 

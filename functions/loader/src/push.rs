@@ -43,7 +43,8 @@ async fn load(
 ) -> Result<Outcome, LoaderError> {
     let (head, body) = request.into_parts();
     loader.auth.verify(authorization(&head.headers)).await?;
-    let room = loader.room(length(&head.headers))?;
+    let length = length(&head.headers);
+    let room = loader.room(length)?;
     let body =
         to_bytes(body, push::MAX_BODY_BYTES).await.map_err(|error| LoaderError::Body { detail: chain(&error) })?;
     let delivery = push::decode(&head.headers, body)?;
@@ -55,8 +56,10 @@ async fn load(
     if loader.stop.is_cancelled() {
         return Err(LoaderError::Stopping);
     }
+    // A raw table holds the event as long as its row is written, whatever becomes of the other.
+    let raw = stream.raw.iter().map(|_| loader.room(length)).collect::<Result<_, _>>()?;
     let is_redriven = delivery.message.redrive().is_some();
-    let outcome = stream.load(delivery, trace.context(), room).await?;
+    let outcome = stream.load(delivery, trace.context(), room, raw).await?;
     if is_redriven {
         loader.metrics.redriven.with_label_values(&[&*stream.label]).inc();
     }

@@ -6,6 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use catalog::TableName;
 use event::{Bytes, EventId, Message, Redrive, Rejection, Timestamp};
 use exactly_once::{EventKey, PayloadHash};
+use rows::PayloadMask;
 use serde_json::json;
 use service::{Span, SpanKind, TraceContext, Tracer};
 use storage_write::Ingest;
@@ -18,12 +19,16 @@ pub(crate) struct Origin {
     pub(crate) stream: Arc<str>,
     /// `None`: nothing that could be read names the event.
     pub(crate) event_id: Option<EventId>,
-    pub(crate) message: Message,
+    pub(crate) message: Arc<Message>,
     pub(crate) delivery_attempt: Option<u32>,
     /// The push that brought it.
     pub(crate) trace: TraceContext,
     /// The dead letter that the event was, where it is redriven.
     pub(crate) redrive: Option<Redrive>,
+    /// What the stream masks, in dead letters too.
+    pub(crate) mask: Option<PayloadMask>,
+    /// It is on its way to a raw table, beside the one that it is routed to.
+    pub(crate) is_raw: bool,
 }
 
 const TRACER: Tracer = Tracer::new("loader");
@@ -45,10 +50,9 @@ impl Origin {
         span
     }
 
-    /// Of an event that has no name yet.
-    pub(crate) fn new(stream: &Arc<str>, message: Message, delivery_attempt: Option<u32>, trace: TraceContext) -> Self {
-        let redrive = message.redrive();
-        Self { stream: Arc::clone(stream), event_id: None, message, delivery_attempt, trace, redrive }
+    /// Whether the event was perhaps masked before: it was a dead letter, and was sent again.
+    pub(crate) fn is_masked(&self) -> bool {
+        self.message.attribute(PayloadMask::ATTRIBUTE) == Some("true")
     }
 
     /// What the event says, and how often it was redriven. A redriven event says what it said at first, whatever a patch made
@@ -152,6 +156,11 @@ impl Content {
 fn dead_letter(letter: &DeadLetter, id: &str, place: Place<'_>) -> Vec<u8> {
     let DeadLetter { origin, table, rejection } = letter;
     let message = &origin.message;
+    let masked = origin.mask.as_ref().map(|mask| mask.payload(&message.data, origin.is_masked()));
+    let mut attributes = std::borrow::Cow::Borrowed(&message.attributes);
+    if masked.is_some() {
+        attributes.to_mut().insert(PayloadMask::ATTRIBUTE.to_owned(), "true".to_owned());
+    }
     let mut row = json!({
         "dead_letter_id": id,
         "stream": &*origin.stream,
@@ -161,8 +170,8 @@ fn dead_letter(letter: &DeadLetter, id: &str, place: Place<'_>) -> Vec<u8> {
         "reason": rejection.reason.code(),
         "detail": rejection.detail,
         "pointer": rejection.pointer,
-        "payload": STANDARD.encode(&message.data),
-        "attributes": message.attributes,
+        "payload": STANDARD.encode(masked.as_deref().unwrap_or(&message.data)),
+        "attributes": &*attributes,
         "ordering_key": Some(&message.ordering_key).filter(|key| !key.is_empty()),
         "received_at": message.received_at().map(|time| time.to_string()),
         "published_at": message.publish_time.to_string(),

@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use catalog::{Delivery, OnLedgerLoss, Probe, Stream};
-use event::{EventId, Outcome, Reason, Rejection};
+use event::{EventId, Message, Outcome, Reason, Rejection};
 use exactly_once::{Answer, Limits};
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use pubsub::push::PushDelivery;
+use rows::{EventView, PayloadMask};
 use service::TraceContext;
 use tokio_util::sync::CancellationToken;
 
@@ -18,7 +19,7 @@ use crate::{
     row::{Content, Incoming, Origin},
     table::{Purpose, Table},
     upsert,
-    version::OpenTable,
+    version::{OpenTable, Version},
     writer,
 };
 
@@ -33,6 +34,10 @@ pub(crate) struct StreamLoader {
     probe: Probe,
     /// In the order of the stream's rules.
     tables: Vec<Arc<Table>>,
+    /// The places of the raw tables among them.
+    pub(crate) raw: Vec<usize>,
+    /// What is masked wherever an event is kept as a whole.
+    mask: Option<PayloadMask>,
     dead_letters: Arc<DeadLetters>,
     /// How long a delivery may wait.
     hold: Duration,
@@ -53,6 +58,16 @@ struct Opened<'a> {
     is_lost: bool,
 }
 
+/// What brought an event: its message, how often it was delivered, and the trace that its work belongs to.
+struct Brought {
+    message: Arc<Message>,
+    delivery_attempt: Option<u32>,
+    trace: TraceContext,
+}
+
+/// What became of an event in one table, or the error by which its delivery comes again.
+type Ended = Result<Outcome, LoaderError>;
+
 impl StreamLoader {
     pub(crate) fn new(
         stream: Stream,
@@ -70,36 +85,186 @@ impl StreamLoader {
             label: stream.name.as_str().into(),
             probe: Probe::new(&stream),
             tables: tables.collect(),
+            raw: stream.tables.iter().enumerate().filter(|(_, table)| table.is_raw).map(|(at, _)| at).collect(),
+            mask: PayloadMask::of(&stream, &services.mask_key),
             dead_letters: Arc::clone(dead_letters),
             hold: limits.hold,
             stream,
         }
     }
 
-    /// Loads one delivery: afterwards its event is a row or a dead letter, or an error says that it must come again.
-    /// What is done for it stands below `trace`.
-    pub(crate) async fn load(
-        &self,
-        delivery: PushDelivery,
-        trace: TraceContext,
-        room: Room,
-    ) -> Result<Outcome, LoaderError> {
-        let PushDelivery { message, delivery_attempt, .. } = delivery;
-        // A replay is loaded as the message that it repeats.
-        let message = message.first();
-        let mut origin = Origin::new(&self.label, message, delivery_attempt, trace);
-        let Routed { table, delivery: promised, id } = match self.route(&origin) {
-            Ok(routed) => routed,
-            Err(rejection) => {
-                origin.event_id = origin.message.declared_event_id().and_then(Result::ok);
-                return self.dead_letters.write(DeadLetter { origin: Arc::new(origin), table: None, rejection }).await;
-            }
+    /// Loads one delivery: afterwards its event is a row or a dead letter of each of its tables, or an error says that it must
+    /// come again. A table that has the event already writes nothing then. `raw` is the room of the raw tables. What is done
+    /// stands below `trace`.
+    pub(crate) async fn load(&self, delivery: PushDelivery, trace: TraceContext, room: Room, raw: Vec<Room>) -> Ended {
+        let brought = Brought::new(delivery, trace);
+        let origin = self.origin(&brought, false);
+        let data = origin.message.data.clone();
+        let event = match self.probe.scan(&data) {
+            Ok(event) => event,
+            Err(rejection) => return self.reject(origin, rejection).await,
         };
-        let services = &table.services;
-        if services.quota.bytes(services, origin.message.size()).is_err() {
+        let route = event.route(&self.stream, &origin.message.attributes);
+        let id = match self.stream.message_event_id(&origin.message, &event, route) {
+            Ok(id) => id,
+            Err(rejection) if route.is_some() || self.is_all_raw() => return self.reject(origin, rejection).await,
+            // That no table takes it is the first thing that is wrong with it.
+            Err(_) => return self.reject(origin, self.stream.no_route()).await,
+        };
+        let routed = route.and_then(|table| self.routed(table, &id));
+        let rows = self.raw.len() + usize::from(routed.is_some());
+        if let Some(table) = self.tables.first()
+            && table.services.quota.bytes(&table.services, origin.message.size() * rows).is_err()
+        {
             return Err(LoaderError::Exhausted);
         }
-        let is_lost = self.is_lost(services, promised).await?;
+        let view = EventView { json: &data, probed: &event, is_masked: origin.is_masked() };
+        let routed_to = async {
+            match routed {
+                Some(routed) => Some(self.load_routed(routed, origin, view, room).await),
+                None if self.is_all_raw() => None,
+                None => Some(self.reject(origin, self.stream.no_route()).await),
+            }
+        };
+        if self.raw.is_empty() {
+            return routed_to.await.unwrap_or(Err(LoaderError::Undecided));
+        }
+        let (ended, beside) = join(routed_to, self.load_raw(&brought, &id, raw)).await;
+        together(ended, beside)
+    }
+
+    /// Gives up on an event whose deliveries are used up: it becomes a dead letter, unless it is a row or a dead letter already.
+    /// It goes the way of an event that its table refuses, so whoever else has it in hand is waited for, or fenced.
+    ///
+    /// Where no claim can say whether it is a row (no table takes it, its table is no more, only the message's id named it, and
+    /// Pub/Sub gave the message another), it becomes a dead letter all the same; a redrive of it finds its row, if there is one.
+    pub(crate) async fn give_up(&self, delivery: PushDelivery, trace: TraceContext, room: Room) -> Ended {
+        let brought = Brought::new(delivery, trace);
+        let origin = self.given_up(&brought, false);
+        let data = origin.message.data.clone();
+        let event = match self.probe.scan(&data) {
+            Ok(event) => event,
+            Err(fault) => return self.exhaust(origin, None, Some(&fault)).await,
+        };
+        let route = event.route(&self.stream, &origin.message.attributes);
+        let id = match self.stream.message_event_id(&origin.message, &event, route) {
+            Ok(id) => id,
+            Err(fault) => return self.exhaust(origin, None, Some(&fault)).await,
+        };
+        let view = EventView { json: &data, probed: &event, is_masked: origin.is_masked() };
+        let ended = match route.and_then(|table| self.routed(table, &id)) {
+            Some(routed) => Some(
+                self.give_up_as(routed, origin, Some(room), |open, _| {
+                    let version = open.version();
+                    content(version.encode_event(view), version)
+                })
+                .await,
+            ),
+            None if self.is_all_raw() => None,
+            None => Some(self.exhaust(origin, None, Some(&self.stream.no_route())).await),
+        };
+        let beside = self.raw_tables(&id);
+        let beside = beside.map(|routed| self.give_up_as(routed, self.given_up(&brought, true), None, raw_content));
+        together(ended, join_all(beside).await)
+    }
+
+    async fn give_up_as(
+        &self,
+        Routed { table, delivery: promised, id }: Routed<'_>,
+        mut origin: Origin,
+        room: Option<Room>,
+        encode: impl Fn(&OpenTable, &Origin) -> Content,
+    ) -> Ended {
+        if origin.event_id.is_none() && id.as_str() == origin.message.message_id {
+            return self.exhaust(origin, Some(table), None).await;
+        }
+        let is_lost = self.is_lost(&table.services, promised).await?;
+        origin.event_id = Some(id);
+        let open = match table.open().await {
+            Ok(open) => open,
+            Err(fault) if fault.is_lasting() => return self.exhaust(origin, Some(table), None).await,
+            Err(fault) => return Err(fault.into()),
+        };
+        let deliveries = origin.delivery_attempt;
+        let content = match encode(&open, &origin) {
+            Content::Rejected(fault) => Content::Rejected(exhausted(deliveries, Some(&fault))),
+            Content::Row { .. } | Content::DeadLetter { .. } => Content::Rejected(exhausted(deliveries, None)),
+        };
+        self.offer(Opened { table, open, promised, is_lost }, Arc::new(origin), content, room).await
+    }
+
+    /// Writes the dead letter of an event that is given up without a claim.
+    async fn exhaust(&self, origin: Origin, table: Option<&Arc<Table>>, fault: Option<&Rejection>) -> Ended {
+        let rejection = exhausted(origin.delivery_attempt, fault);
+        let table = table.map(|table| table.name.clone());
+        self.dead_letters.write(DeadLetter { origin: Arc::new(origin), table, rejection }).await
+    }
+
+    fn origin(&self, brought: &Brought, is_raw: bool) -> Origin {
+        Origin {
+            stream: Arc::clone(&self.label),
+            event_id: None,
+            message: Arc::clone(&brought.message),
+            delivery_attempt: brought.delivery_attempt,
+            trace: brought.trace,
+            redrive: brought.message.redrive(),
+            mask: self.mask.clone(),
+            is_raw,
+        }
+    }
+
+    /// The same, under the id that its producer gave it.
+    fn given_up(&self, brought: &Brought, is_raw: bool) -> Origin {
+        let event_id = brought.message.declared_event_id().and_then(Result::ok);
+        Origin { event_id, ..self.origin(brought, is_raw) }
+    }
+
+    /// Whether no rule of the stream routes: every table takes every event.
+    fn is_all_raw(&self) -> bool {
+        self.raw.len() == self.tables.len()
+    }
+
+    fn raw_tables(&self, id: &EventId) -> impl Iterator<Item = Routed<'_>> {
+        self.raw.iter().filter_map(move |at| {
+            let (table, declared) = (self.tables.get(*at)?, self.stream.tables.get(*at)?);
+            Some(Routed { table, delivery: &declared.delivery, id: id.clone() })
+        })
+    }
+
+    /// The event on its way to a table of the stream.
+    fn routed<'a>(&'a self, table: &'a catalog::Table, id: &EventId) -> Option<Routed<'a>> {
+        let at = self.stream.tables.iter().position(|known| known.key == table.key)?;
+        Some(Routed { table: self.tables.get(at)?, delivery: &table.delivery, id: id.clone() })
+    }
+
+    async fn reject(&self, mut origin: Origin, rejection: Rejection) -> Ended {
+        origin.event_id = origin.message.declared_event_id().and_then(Result::ok);
+        self.dead_letters.write(DeadLetter { origin: Arc::new(origin), table: None, rejection }).await
+    }
+
+    /// Loads the event into every raw table.
+    async fn load_raw(&self, brought: &Brought, id: &EventId, rooms: Vec<Room>) -> Vec<Ended> {
+        let each = self.raw_tables(id).zip(rooms);
+        join_all(each.map(|(routed, room)| self.load_as(routed, self.origin(brought, true), room, raw_content))).await
+    }
+
+    /// Loads the event into the table that it is routed to.
+    async fn load_routed(&self, routed: Routed<'_>, origin: Origin, event: EventView<'_>, room: Room) -> Ended {
+        self.load_as(routed, origin, room, |open, _| {
+            let version = open.version();
+            content(version.encode_event(event), version)
+        })
+        .await
+    }
+
+    async fn load_as(
+        &self,
+        Routed { table, delivery: promised, id }: Routed<'_>,
+        mut origin: Origin,
+        room: Room,
+        encode: impl Fn(&OpenTable, &Origin) -> Content,
+    ) -> Ended {
+        let is_lost = self.is_lost(&table.services, promised).await?;
         let mut open = table.open().await?;
         origin.event_id = Some(id);
         let mut content = encode(&open, &origin);
@@ -109,49 +274,7 @@ impl StreamLoader {
             open = table.open().await?;
             content = encode(&open, &origin);
         }
-        self.offer(Opened { table, open, promised, is_lost }, Arc::new(origin), content, room).await
-    }
-
-    /// Gives up on an event whose deliveries are used up: it becomes a dead letter, unless it is a row or a dead letter already.
-    /// It goes the way of an event that its table refuses, so whoever else has it in hand is waited for, or fenced.
-    ///
-    /// Where no claim can say whether it is a row (no table takes it, its table is no more, only the message's id named it, and
-    /// Pub/Sub gave the message another), it becomes a dead letter all the same; a redrive of it finds its row, if there is one.
-    pub(crate) async fn give_up(
-        &self,
-        delivery: PushDelivery,
-        trace: TraceContext,
-        room: Room,
-    ) -> Result<Outcome, LoaderError> {
-        let PushDelivery { message, delivery_attempt: deliveries, .. } = delivery;
-        let mut origin = Origin::new(&self.label, message, deliveries, trace);
-        origin.event_id = origin.message.declared_event_id().and_then(Result::ok);
-        let unclaimed = |origin: Origin, table: Option<&Arc<Table>>, fault: Option<&Rejection>| DeadLetter {
-            origin: Arc::new(origin),
-            table: table.map(|table| table.name.clone()),
-            rejection: exhausted(deliveries, fault),
-        };
-        let Routed { table, delivery: promised, id } = match self.route(&origin) {
-            Ok(routed) => routed,
-            Err(rejection) => return self.dead_letters.write(unclaimed(origin, None, Some(&rejection))).await,
-        };
-        if origin.event_id.is_none() && id.as_str() == origin.message.message_id {
-            return self.dead_letters.write(unclaimed(origin, Some(table), None)).await;
-        }
-        let is_lost = self.is_lost(&table.services, promised).await?;
-        origin.event_id = Some(id);
-        let open = match table.open().await {
-            Ok(open) => open,
-            Err(fault) if fault.is_lasting() => {
-                return self.dead_letters.write(unclaimed(origin, Some(table), None)).await;
-            }
-            Err(fault) => return Err(fault.into()),
-        };
-        let content = match encode(&open, &origin) {
-            Content::Rejected(fault) => Content::Rejected(exhausted(deliveries, Some(&fault))),
-            Content::Row { .. } | Content::DeadLetter { .. } => Content::Rejected(exhausted(deliveries, None)),
-        };
-        self.offer(Opened { table, open, promised, is_lost }, Arc::new(origin), content, room).await
+        self.offer(Opened { table, open, promised, is_lost }, Arc::new(origin), content, Some(room)).await
     }
 
     /// Hands the event to its table as the stream promises, and waits for what becomes of it.
@@ -160,8 +283,8 @@ impl StreamLoader {
         Opened { table, open, promised, is_lost }: Opened<'_>,
         origin: Arc<Origin>,
         content: Content,
-        room: Room,
-    ) -> Result<Outcome, LoaderError> {
+        room: Option<Room>,
+    ) -> Ended {
         let Some(id) = &origin.event_id else { return Err(LoaderError::Undecided) };
         let incoming = Incoming {
             key: open.key(id),
@@ -169,7 +292,7 @@ impl StreamLoader {
             content,
             origin: Arc::clone(&origin),
             generation: None,
-            room: Some(room),
+            room,
         };
         let answer = match promised {
             Delivery::ExactlyOnce if is_lost => {
@@ -185,20 +308,6 @@ impl StreamLoader {
             return self.dead_letters.write(DeadLetter { origin, table: Some(table.name.clone()), rejection }).await;
         }
         writer::outcome(answer)
-    }
-
-    fn route(&self, origin: &Origin) -> Result<Routed<'_>, Rejection> {
-        let message = &origin.message;
-        let event = self.probe.scan(&message.data)?;
-        let table = event.route(&self.stream, &message.attributes).ok_or_else(|| {
-            Rejection::new(Reason::NoRoute, format!("no table of the stream {} takes the event", self.stream.name))
-        })?;
-        let id = self.stream.message_event_id(message, &event, Some(table))?;
-        let at = self.stream.tables.iter().position(|known| known.key == table.key);
-        match at.and_then(|at| self.tables.get(at)) {
-            Some(loaded) => Ok(Routed { table: loaded, delivery: &table.delivery, id }),
-            None => Err(Rejection::new(Reason::NoRoute, format!("the table {} is not loaded here", table.key))),
-        }
     }
 
     /// Waits until claims can be made. True where they cannot, and the stream says that its events do without: they may
@@ -222,9 +331,21 @@ impl StreamLoader {
     }
 }
 
-fn encode(open: &OpenTable, origin: &Origin) -> Content {
+impl Brought {
+    fn new(delivery: PushDelivery, trace: TraceContext) -> Self {
+        let PushDelivery { message, delivery_attempt, .. } = delivery;
+        // A replay is loaded as the message that it repeats.
+        Self { message: Arc::new(message.first()), delivery_attempt, trace }
+    }
+}
+
+fn raw_content(open: &OpenTable, origin: &Origin) -> Content {
     let version = open.version();
-    match version.encode(&origin.message.data) {
+    content(version.encode_raw(origin), version)
+}
+
+fn content(encoded: Result<Vec<u8>, Rejection>, version: Arc<Version>) -> Content {
+    match encoded {
         Ok(body) => Content::Row { body, version },
         Err(rejection) => Content::Rejected(rejection),
     }
@@ -243,5 +364,43 @@ fn exhausted(deliveries: Option<u32>, fault: Option<&Rejection>) -> Rejection {
             pointer: pointer.clone(),
             detail: format!("{failed}; it would have been refused, as {reason}: {detail}"),
         },
+    }
+}
+
+/// The one outcome of a delivery whose event goes into more than one table: that of the table that it is routed to, unless
+/// only the raw tables had not settled it before. Where one of them must see it again, it comes again.
+fn together(routed: Option<Ended>, raw: Vec<Ended>) -> Ended {
+    let mut outcome = routed.transpose()?;
+    for ended in raw {
+        let ended = ended?;
+        if outcome.is_none_or(|outcome| outcome == Outcome::Duplicate) {
+            outcome = Some(ended);
+        }
+    }
+    outcome.ok_or(LoaderError::Undecided)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_has_one_outcome() {
+        use Outcome::{DeadLettered, Duplicate, Written};
+        for (routed, raw, expected) in [
+            (Some(Written), Written, Written),
+            (Some(DeadLettered), Written, DeadLettered),
+            (Some(Duplicate), Written, Written),
+            (Some(Written), Duplicate, Written),
+            (Some(Duplicate), Duplicate, Duplicate),
+            (Some(Written), DeadLettered, Written),
+            (None, Written, Written),
+        ] {
+            let found = together(routed.map(Ok), vec![Ok(raw)]);
+            assert_eq!(found.ok(), Some(expected), "{routed:?} {raw:?}");
+        }
+        let again = || Err(LoaderError::Undecided);
+        assert!(together(Some(again()), vec![Ok(Written)]).is_err());
+        assert!(together(Some(Ok(Written)), vec![again()]).is_err());
     }
 }

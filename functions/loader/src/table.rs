@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use catalog::{TableName, UnknownFields};
+use catalog::{Rules, TableName, UnknownFields};
 use exactly_once::Limits;
 use parking_lot::{Mutex, RwLock};
 use storage_write::LiveEncoder;
@@ -30,6 +30,7 @@ pub(crate) struct Table {
     pub(crate) name: TableName,
     pub(crate) services: Arc<Services>,
     unknown: UnknownFields,
+    rules: Arc<Rules>,
     purpose: Purpose,
     limits: Limits,
     stop: CancellationToken,
@@ -52,6 +53,7 @@ impl Table {
             name: table.name.clone(),
             services: Arc::clone(services),
             unknown: table.unknown_fields,
+            rules: Arc::new(table.rules.clone()),
             purpose,
             limits,
             stop,
@@ -92,7 +94,8 @@ impl Table {
     async fn find(self: &Arc<Self>) -> Result<Arc<OpenTable>, TableFault> {
         let found = self.services.tables.get(&self.name).await;
         let (schema, epoch) = found.map_err(|error| TableFault::Unreadable(Arc::new(error)))?;
-        let encoder = LiveEncoder::new(&schema, self.unknown)
+        let key = self.services.mask_key.clone();
+        let encoder = LiveEncoder::with_rules(&schema, self.unknown, Arc::clone(&self.rules), key)
             .map_err(|error| TableFault::Unsupported(error.to_string().into()))?;
         let (offers, incoming) = mpsc::unbounded_channel();
         let stop = self.stop.child_token();

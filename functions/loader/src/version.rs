@@ -9,6 +9,7 @@ use catalog::{TableName, TableSchema};
 use event::{EventId, Rejection};
 use exactly_once::{Answer, EventKey, Retry};
 use parking_lot::Mutex;
+use rows::EventView;
 use storage_write::{Appender, AppenderConfig, Client, LiveEncoder, RowEncoder, SharedDescriptor};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -16,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::row::Incoming;
+use crate::row::{Incoming, Origin};
 
 /// One version of a table's schema, and what encodes by it.
 pub(crate) struct Version {
@@ -29,6 +30,22 @@ impl Version {
     pub(crate) fn encode(&self, json: &[u8]) -> Result<Vec<u8>, Rejection> {
         let mut row = Vec::with_capacity(json.len());
         self.encoder.encode(json, &mut row)?;
+        Ok(row)
+    }
+
+    /// The same of an event of a stream, by the table's rules.
+    pub(crate) fn encode_event(&self, event: EventView<'_>) -> Result<Vec<u8>, Rejection> {
+        let mut row = Vec::with_capacity(event.json.len());
+        self.encoder.encode_event(event, &mut row)?;
+        Ok(row)
+    }
+
+    /// The row that a raw table has of an event, but for its `ingest`.
+    pub(crate) fn encode_raw(&self, origin: &Origin) -> Result<Vec<u8>, Rejection> {
+        let message = &origin.message;
+        let mut row = Vec::with_capacity(message.data.len() + 32);
+        let published_at = message.publish_time;
+        self.encoder.encode_raw(&message.data, origin.is_masked(), published_at, origin.mask.as_ref(), &mut row)?;
         Ok(row)
     }
 

@@ -29,6 +29,7 @@ fn config() -> Config {
         registry: Some(StoreConfig { bucket: "r".into(), endpoint: Some(NOWHERE.into()) }),
         janitor_idle: Duration::from_secs(1800),
         auth: None,
+        mask_key: None,
         buffer_bytes: 1 << 20,
         limits: Limits { hold: Duration::from_millis(100), ..Limits::default() },
         #[cfg(feature = "unfenced")]
@@ -184,4 +185,21 @@ async fn every_delivery_ends_in_a_known_stream() {
         assert_eq!(count(&app, metrics::DELIVERIES, &["written", stream]), 0);
     }
     app.readiness.check().await.expect("a ledger in the process is ready");
+}
+
+#[tokio::test]
+async fn a_catalog_that_hashes_needs_the_key() {
+    service::install_tls_provider();
+    let folder = tempfile::tempdir().expect("a folder");
+    let catalog = folder.path().join("pipas.yaml");
+    let table = "{ table: d.t, schema: t.json, mask: { name: hash } }";
+    std::fs::write(&catalog, format!("streams: {{ tried: {{ tables: {{ t: {table} }} }} }}")).expect("written");
+    std::fs::write(folder.path().join("t.json"), r#"[{"name":"name","type":"STRING"}]"#).expect("written");
+    let without = Config { catalog, ..config() };
+    match Loader::connect(&without).await {
+        Err(error) => assert!(error.to_string().contains("PIPAS_MASK_KEY is not set"), "{error}"),
+        Ok(_) => panic!("it starts without a key"),
+    }
+    let key = rows::MaskKey::new(&"sixteen bytes and more".into()).expect("a key");
+    assert!(Loader::connect(&Config { mask_key: Some(key), ..without }).await.is_ok());
 }

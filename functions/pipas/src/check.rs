@@ -10,15 +10,33 @@ use dedupe::capacity;
 use indicatif::HumanBytes;
 use serde::Serialize;
 
-use crate::cli::Global;
+use crate::{cli::Global, samples};
 
-/// Check a catalog, and say what it declares and what it will need
+/// Check a catalog, or samples against it
+///
+/// Without a file: what the catalog declares and what it will need. With FILE and --stream: whether each event of the file
+/// would be loaded, to which table and as which row, or everything that is wrong with it. With --all DIR: every sample
+/// DIR/samples/STREAM/*.json and *.ndjson, each of which must be loaded, and those under DIR/samples/STREAM/refused/, each
+/// of which must be refused. NAME.attributes.json beside a sample holds its message's attributes. Nothing is written; the
+/// exit code is 1 when a sample is not as it must be.
 ///
 /// A bad catalog is refused with every problem listed. Memory and throughput are reckoned from the events a second that
 /// are expected of each stream: its `rate`, or --rate.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct CheckArgs {
+    /// Sample events: one object, an array of them, or one on each line
+    #[arg(value_name = "FILE", requires = "stream")]
+    file: Option<PathBuf>,
+    /// The stream of the samples
+    #[arg(long, value_name = "STREAM", requires = "file")]
+    stream: Option<String>,
+    /// An attribute of the samples' messages; can be given for each
+    #[arg(long, value_name = "NAME=VALUE", value_parser = attribute, requires = "file")]
+    attribute: Vec<(String, String)>,
+    /// Check every sample under this folder
+    #[arg(long, value_name = "DIR", conflicts_with = "file")]
+    all: Option<PathBuf>,
     /// The catalog
     #[arg(long, env = "PIPAS_CATALOG", default_value = "pipas.yaml", value_name = "FILE")]
     catalog: PathBuf,
@@ -80,6 +98,12 @@ struct Quota {
 
 pub(crate) fn check(global: &Global, args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let catalog = Catalog::load(&args.catalog)?;
+    if let Some(folder) = &args.all {
+        return samples::all(global, &catalog, folder);
+    }
+    if let (Some(file), Some(stream)) = (&args.file, &args.stream) {
+        return samples::file(global, &catalog, file, stream, args.attribute.iter().cloned().collect());
+    }
     let rates: BTreeMap<&str, f64> = args.rate.iter().map(|(stream, rate)| (stream.as_str(), *rate)).collect();
     if let Some(unknown) = rates.keys().find(|stream| !catalog.streams.contains_key(**stream)) {
         let known = catalog.streams.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -189,6 +213,11 @@ fn print(checked: &Checked, args: &CheckArgs) {
     println!("the catalog is good");
 }
 
+fn attribute(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("expected NAME=VALUE, found {text}"))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
 fn rate(text: &str) -> Result<(String, f64), String> {
     let expected = || format!("expected STREAM=N, N events a second, found {text}");
     let (stream, rate) = text.split_once('=').ok_or_else(expected)?;
@@ -204,7 +233,16 @@ mod tests {
 
     #[test]
     fn the_shipped_catalog_needs_what_its_rates_say() {
-        let args = CheckArgs { catalog: PathBuf::new(), rate: Vec::new(), loaders: 10, event_bytes: 1_000 };
+        let args = CheckArgs {
+            file: None,
+            stream: None,
+            attribute: Vec::new(),
+            all: None,
+            catalog: PathBuf::new(),
+            rate: Vec::new(),
+            loaders: 10,
+            event_bytes: 1_000,
+        };
         let catalog =
             Catalog::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipas.yaml")).expect("a catalog");
         let checked = examine(&catalog, &BTreeMap::from([("events", 1_000.0)]), &args);

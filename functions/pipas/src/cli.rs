@@ -2,7 +2,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{audit, check, dead_letters, demo, drill, probe, query, replay, send, status, up};
+use crate::{audit, check, dead_letters, demo, drill, probe, query, replay, schema, send, status, up};
 
 /// JSON events over HTTPS, exactly once, into BigQuery and an Avro archive.
 #[derive(Debug, Parser)]
@@ -40,6 +40,8 @@ enum Command {
     Audit(audit::AuditArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
     Check(check::CheckArgs),
+    /// Propose schemas, compare them with live tables, print the catalog's own
+    Schema(schema::SchemaArgs),
     Probe(probe::ProbeArgs),
     Replay(replay::ReplayArgs),
     /// Try the way back on data of its own
@@ -67,6 +69,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Audit(args) => audit::command(&global, args).await,
             Command::DeadLetters(args) => dead_letters::command(&global, args).await,
             Command::Check(args) => check::check(&global, &args),
+            Command::Schema(args) => schema::schema(&global, args).await,
             Command::Probe(args) => probe::probe(&global, args).await,
             Command::Replay(args) => replay::command(&global, args).await,
             Command::Drill(args) => drill::drill(&global, args).await,

@@ -26,6 +26,7 @@ use crate::{
     account::{self, Accounts, Ledgered},
     cli::Global,
     instance::Endpoints,
+    mask_key,
     provision::provision,
 };
 
@@ -222,7 +223,7 @@ impl Instance {
             replayer: url(&replayer)?,
             ..Endpoints::of_cloud(PROJECT, cloud.endpoints())
         };
-        let env = environment(args, &endpoints, data);
+        let env = environment(args, catalog, &endpoints, data)?;
         provision(catalog, &endpoints).await.context("making what the catalog declares")?;
 
         let receiver_app = receiver::router(receiver::Receiver::connect(&receiver::Config::from_env(&env)?).await?)?;
@@ -327,7 +328,7 @@ impl Function {
 }
 
 /// The environment of the functions.
-fn environment(args: &UpArgs, endpoints: &Endpoints, data: &DataDir) -> Env {
+fn environment(args: &UpArgs, catalog: &Catalog, endpoints: &Endpoints, data: &DataDir) -> anyhow::Result<Env> {
     let mut pairs = endpoints.environment(&args.catalog);
     // The data directory is this process's alone, so another owner of a claim is one that died.
     pairs.push(("PIPAS_SUSPECT_AFTER", "10s".to_owned()));
@@ -335,7 +336,10 @@ fn environment(args: &UpArgs, endpoints: &Endpoints, data: &DataDir) -> Env {
         Some(redis) => pairs.push(("PIPAS_REDIS_URL", redis.clone())),
         None => pairs.push(("PIPAS_LEDGER_JOURNAL", data.path.join("ledger").display().to_string())),
     }
-    Env::from_pairs(pairs)
+    if catalog.streams.values().any(|stream| stream.payload_mask().hashes()) {
+        pairs.push(("PIPAS_MASK_KEY", mask_key::of(&data.path)?));
+    }
+    Ok(Env::from_pairs(pairs))
 }
 
 async fn listen(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {

@@ -11,6 +11,9 @@ pub enum StartError {
     /// The catalog is bad.
     #[error(transparent)]
     Catalog(#[from] catalog::CatalogError),
+    /// A schema of the catalog cannot be a row.
+    #[error("a schema of the catalog cannot be encoded")]
+    Schema(#[from] rows::SchemaUnsupported),
     /// The Pub/Sub client could not be made.
     #[error(transparent)]
     PubSub(#[from] pubsub::ConnectError),

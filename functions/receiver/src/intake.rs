@@ -5,6 +5,7 @@ use std::time::Instant;
 use catalog::{Probe, Stream};
 use event::{Event, EventId, Timestamp};
 use pubsub::{MAX_MESSAGE_BYTES, Outgoing, PublishError, Publisher};
+use rows::Checker;
 use service::TraceContext;
 
 use crate::{
@@ -24,6 +25,7 @@ pub(crate) struct Intake {
     /// What is looked for in each event; `None`: nothing.
     probe: Option<Probe>,
     publisher: Publisher,
+    checker: Checker,
 }
 
 /// What an event's JSON says of it.
@@ -33,14 +35,19 @@ struct Found {
 }
 
 impl Intake {
-    pub(crate) fn new(stream: Stream, publisher: Publisher) -> Self {
+    pub(crate) fn new(stream: Stream, publisher: Publisher, checker: Checker) -> Self {
         let has_ids = stream.event_id.is_some() || stream.tables.iter().any(|table| table.event_id.is_some());
         let probe = (has_ids || stream.ordering_key.is_some()).then(|| Probe::new(&stream));
-        Self { stream, probe, publisher }
+        Self { stream, probe, publisher, checker }
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.stream.name
+    }
+
+    /// What tells whether samples would be loaded.
+    pub(crate) fn checker(&self) -> &Checker {
+        &self.checker
     }
 
     pub(crate) fn entry(&self) -> StreamEntry {

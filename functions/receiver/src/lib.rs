@@ -5,6 +5,7 @@
 //! with the same `Idempotency-Key` gives the same ids, so that sending it again is harmless.
 
 mod body;
+mod check;
 mod config;
 mod error;
 mod events;
@@ -23,10 +24,12 @@ use axum::{
 };
 use catalog::Catalog;
 use pubsub::{Client, PublishLimits};
+use rows::Checker;
 use service::App;
 use tokio::sync::Semaphore;
 use tower_http::decompression::RequestDecompressionLayer;
 
+pub use check::{CheckError, Checked, CheckedEvent, RawRow};
 pub use config::Config;
 pub use error::{BadEvent, StartError};
 pub use events::Accepted;
@@ -57,12 +60,14 @@ impl Receiver {
         let limits = PublishLimits { outstanding_bytes: config.publish_bytes, ..PublishLimits::default() };
         let client = Client::connect_with(&config.pubsub, limits).await?;
         let metrics = Metrics::new()?;
-        let intakes = catalog.streams.into_iter().map(|(name, stream)| {
+        let mut intakes = BTreeMap::new();
+        for (name, stream) in catalog.streams {
             let publisher = client.publisher(stream.topic());
-            (name, Intake::new(stream, publisher))
-        });
+            let checker = Checker::new(&stream)?;
+            intakes.insert(name, Intake::new(stream, publisher, checker));
+        }
         Ok(Self {
-            intakes: Arc::new(intakes.collect()),
+            intakes: Arc::new(intakes),
             metrics,
             max_body_bytes: config.max_body_bytes,
             room: Arc::new(Semaphore::new(config.intake_bytes)),
@@ -83,6 +88,7 @@ pub fn router(receiver: Receiver) -> Result<App, StartError> {
     let intakes = Arc::clone(&receiver.intakes);
     let router = Router::new()
         .route("/v1/streams/{stream}/events", post(events::post))
+        .route("/v1/streams/{stream}/check", post(check::post))
         .route("/v1/streams", get(streams::list))
         .route("/openapi.json", get(openapi::get))
         .method_not_allowed_fallback(error::method_not_allowed)

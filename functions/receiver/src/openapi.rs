@@ -15,6 +15,7 @@ use utoipa::{
 };
 
 use crate::{
+    check::{self, CheckError, Checked, CheckedEvent, RawRow},
     error::{BadEvent, ReceiverError, Unpublished},
     events::{self, Accepted},
     streams::{self, StreamEntry},
@@ -23,8 +24,8 @@ use crate::{
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Pipas receiver", description = "Takes JSON events and puts each on its stream's topic.", version = "1"),
-    paths(events::post, streams::list),
-    components(schemas(Accepted, AnyEvent, BadEvent, ProblemBody, StreamEntry)),
+    paths(events::post, check::post, streams::list),
+    components(schemas(Accepted, AnyEvent, BadEvent, CheckError, Checked, CheckedEvent, ProblemBody, RawRow, StreamEntry)),
     tags(
         (name = "events", description = "Sending events"),
         (name = "streams", description = "What can be sent to"),

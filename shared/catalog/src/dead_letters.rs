@@ -1,6 +1,6 @@
 use crate::{
-    Delivery, Field, FieldType, Mode, Partition, PartitionType, Table, TableName, TableSchema, UnknownFields, View,
-    When,
+    Delivery, Field, FieldType, Mode, Partition, PartitionType, Rules, Table, TableName, TableSchema, UnknownFields,
+    View, When,
 };
 
 /// `pipas_ops.dead_letters`, which every deployment has: the events that cannot be loaded, with their reasons and bytes. Rows
@@ -73,5 +73,7 @@ fn table(key: &str, fields: &[(&str, FieldType, Mode)], partition: &str, cluster
         event_id: None,
         unknown_fields: UnknownFields::Reject,
         delivery: Delivery::ExactlyOnce,
+        rules: Rules::default(),
+        is_raw: false,
     }
 }

@@ -1,3 +1,5 @@
+use std::cmp::Ordering;
+
 /// A JSON number by its value and not by its spelling, so that 1, 1.0 and 10e-1 are equal and nothing is rounded.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Number {
@@ -31,6 +33,29 @@ impl Number {
         }
         Some(Self { negative, digits, exponent })
     }
+
+    /// Which of the two is greater.
+    pub(crate) fn order(&self, other: &Self) -> Ordering {
+        let sign = |number: &Self| match (number.digits.is_empty(), number.negative) {
+            (true, _) => 0,
+            (false, true) => -1,
+            (false, false) => 1,
+        };
+        match sign(self).cmp(&sign(other)) {
+            Ordering::Equal if self.negative => other.magnitude(self),
+            Ordering::Equal => self.magnitude(other),
+            unequal => unequal,
+        }
+    }
+
+    /// Which is farther from zero. Digits without zeros at their ends compare as text does, once they begin at one place.
+    fn magnitude(&self, other: &Self) -> Ordering {
+        let first = |number: &Self| number.exponent.saturating_add(number.digits.len() as i64);
+        match (self.digits.is_empty(), other.digits.is_empty()) {
+            (true, true) => Ordering::Equal,
+            _ => first(self).cmp(&first(other)).then_with(|| self.digits.cmp(&other.digits)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -49,6 +74,17 @@ mod tests {
             [("1", "-1"), ("9007199254740993", "9007199254740992"), ("1", "10"), ("0.1", "0.10000000000000001")]
         {
             assert_ne!(Number::parse(a), Number::parse(b), "{a} ≠ {b}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_ordered_by_value() {
+        let sorted = ["-1e9", "-2", "-1.5", "-0.001", "0", "1e-9", "0.09", "0.1", "9", "10", "11", "9007199254740993"];
+        for (at, a) in sorted.iter().enumerate() {
+            for (other, b) in sorted.iter().enumerate() {
+                let order = Number::parse(a).expect(a).order(&Number::parse(b).expect(b));
+                assert_eq!(order, at.cmp(&other), "{a} and {b}");
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use event::Rejection;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::{Delivery, JsonPointer, Malformed, Stream, When};
+use crate::{Delivery, JsonPointer, Malformed, Place, Stream, When, check};
 
 /// What one scan of an event must find: made once a stream, from its pointers. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ struct Child {
 }
 
 impl Probe {
-    /// A probe for the pointers of `stream`: ids, ordering key, rules, sequences.
+    /// A probe for the pointers of `stream`: ids, ordering key, rules, sequences, checks, what columns are derived from.
     pub fn new(stream: &Stream) -> Self {
         let mut pointers: BTreeSet<JsonPointer> = BTreeSet::new();
         pointers.extend(stream.event_id.iter().chain(&stream.ordering_key).cloned());
@@ -53,6 +53,11 @@ impl Probe {
                 pointers.extend(upsert.sequence.iter().cloned());
             }
             collect(&table.when, &mut pointers);
+            pointers.extend(table.rules.derive.iter().filter_map(|derive| derive.source.pointer()).cloned());
+            pointers.extend(table.rules.checks.iter().filter_map(|check| match &check.place {
+                Place::Pointer(pointer) => Some(pointer.clone()),
+                Place::Column(_) => None,
+            }));
         }
         let mut nodes = vec![Node::default()];
         for (slot, pointer) in pointers.iter().enumerate() {
@@ -125,7 +130,8 @@ fn collect(when: &When, pointers: &mut BTreeSet<JsonPointer>) {
         When::Has(has) => pointers.extend(has.iter().cloned()),
         When::Lacks(lacks) => pointers.extend(lacks.iter().cloned()),
         When::Equals(equals) => pointers.extend(equals.keys().cloned()),
-        When::All(rules) => rules.iter().for_each(|rule| collect(rule, pointers)),
+        When::All(rules) | When::Any(rules) => rules.iter().for_each(|rule| collect(rule, pointers)),
+        When::Not(rule) => collect(rule, pointers),
     }
 }
 
@@ -138,12 +144,7 @@ fn array_index(token: &str) -> Option<usize> {
 impl<'json> Probed<'json> {
     /// The scalar at `pointer` (one of the stream's own), as text: strings unquoted, numbers as written; `None`: absent, null or no scalar.
     pub fn text(&self, pointer: &JsonPointer) -> Option<Cow<'json, str>> {
-        let raw = self.raw(pointer)?;
-        match raw.as_bytes().first()? {
-            b'"' => string(raw),
-            b'{' | b'[' | b'n' => None,
-            _ => Some(Cow::Borrowed(raw)),
-        }
+        check::text(self.raw(pointer)?)
     }
 
     /// Whether `pointer` (one of the stream's own) finds a value that is not null.
@@ -159,7 +160,7 @@ impl<'json> Probed<'json> {
 }
 
 /// What a JSON string says; `None` where it is no Unicode text (half a surrogate pair).
-fn string(raw: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn string(raw: &str) -> Option<Cow<'_, str>> {
     match raw.strip_prefix('"')?.strip_suffix('"')? {
         plain if !plain.contains('\\') => Some(Cow::Borrowed(plain)),
         _ => serde_json::from_str::<String>(raw).ok().map(Cow::Owned),

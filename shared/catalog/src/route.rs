@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{JsonPointer, Probed, Stream, Table, number::Number};
+use crate::{JsonPointer, Probed, Stream, Table, check};
 
 /// A rule over an event.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,10 @@ pub enum When {
     Attribute(BTreeMap<String, String>),
     /// Every rule holds.
     All(Vec<When>),
+    /// One rule at least holds.
+    Any(Vec<When>),
+    /// The rule does not hold.
+    Not(Box<When>),
 }
 
 impl When {
@@ -31,34 +35,23 @@ impl When {
             Self::Equals(expected) => expected.iter().all(|(pointer, scalar)| equals(event, pointer, scalar)),
             Self::Attribute(expected) => expected.iter().all(|(name, value)| attributes.get(name) == Some(value)),
             Self::All(rules) => rules.iter().all(|rule| rule.holds(event, attributes)),
+            Self::Any(rules) => rules.iter().any(|rule| rule.holds(event, attributes)),
+            Self::Not(rule) => !rule.holds(event, attributes),
         }
     }
 }
 
 impl Probed<'_> {
-    /// The first table of `stream` whose rule holds.
+    /// The first table of `stream` whose rule holds. Raw tables have none: they take every event beside it.
     pub fn route<'stream>(
         &self,
         stream: &'stream Stream,
         attributes: &BTreeMap<String, String>,
     ) -> Option<&'stream Table> {
-        stream.tables.iter().find(|table| table.when.holds(self, attributes))
+        stream.tables.iter().filter(|table| !table.is_raw).find(|table| table.when.holds(self, attributes))
     }
 }
 
 fn equals(event: &Probed<'_>, pointer: &JsonPointer, scalar: &serde_json::Value) -> bool {
-    use serde_json::Value;
-    let Some(raw) = event.raw(pointer) else {
-        return false;
-    };
-    match (scalar, raw.as_bytes().first()) {
-        (Value::Null, Some(b'n')) => true,
-        (Value::Bool(expected), Some(b't' | b'f')) => raw == if *expected { "true" } else { "false" },
-        (Value::String(expected), Some(b'"')) => event.text(pointer).is_some_and(|text| text == *expected),
-        (Value::Number(expected), Some(b'-' | b'0'..=b'9')) => {
-            let expected = expected.to_string();
-            raw == expected || Number::parse(raw).is_some_and(|found| Number::parse(&expected) == Some(found))
-        }
-        _ => false,
-    }
+    event.raw(pointer).is_some_and(|raw| check::equals(raw, scalar))
 }

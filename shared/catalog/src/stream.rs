@@ -1,8 +1,8 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use event::{EventId, Message, Reason, Rejection};
 
-use crate::{ArchiveSettings, JsonPointer, Probed, Table};
+use crate::{ArchiveSettings, JsonPointer, MaskTree, Probed, Table};
 
 /// A named channel: one receiver path, one Pub/Sub topic, its subscriptions, its archive prefix.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +44,16 @@ impl Stream {
     /// Deliveries that are only held, while another loader has the event, count too; so the most that Pub/Sub allows.
     pub const DEFAULT_DELIVERY_ATTEMPTS: u32 = 100;
 
+    /// What any of the tables masks: it is masked in `extra`, in raw tables and in dead letters.
+    pub fn payload_mask(&self) -> Arc<MaskTree> {
+        self.tables.first().map(|table| Arc::clone(&table.rules.payload_mask)).unwrap_or_default()
+    }
+
+    /// The tables that take every event, beside the one that it is routed to.
+    pub fn raw_tables(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter().filter(|table| table.is_raw)
+    }
+
     /// The topic's id.
     pub fn topic(&self) -> &str {
         &self.name
@@ -67,6 +77,11 @@ impl Stream {
     /// The id of the pull subscription that feeds the compactor.
     pub fn archive_subscription(&self) -> String {
         format!("{}-archive", self.name)
+    }
+
+    /// Why an event that no table takes is a dead letter.
+    pub fn no_route(&self) -> Rejection {
+        Rejection::new(Reason::NoRoute, format!("no table of the stream {} takes the event", self.name))
     }
 
     /// The event's id as its JSON tells it: `table`'s pointer finds it, else the stream's. `None` where neither has one.

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::{Delivery, JsonPointer, TableSchema, View, When};
+use crate::{Delivery, Field, FieldType, JsonPointer, Mode, Rules, TableSchema, View, When};
 
 /// A BigQuery destination of a stream, with the rule that routes events to it.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,9 +23,37 @@ pub struct Table {
     pub unknown_fields: UnknownFields,
     /// What the loader promises: the table's own, else its stream's.
     pub delivery: Delivery,
+    /// What is done with an event beside taking its fields as they are.
+    pub rules: Rules,
+    /// Whether the table takes every event of the stream, as it was received, beside the one that its rule routes it to.
+    pub is_raw: bool,
 }
 
 impl Table {
+    /// The column of a raw table that holds the event's JSON.
+    pub const PAYLOAD: &'static str = "payload";
+    /// The column of a raw table that says when Pub/Sub took the message.
+    pub const PUBLISHED_AT: &'static str = "published_at";
+
+    /// The columns of a raw table: the event, and a time to partition by.
+    pub fn raw_schema() -> TableSchema {
+        let mut payload = Field::new(Self::PAYLOAD, FieldType::Json, Mode::Required);
+        payload.description =
+            Some("The event as it was received; values that a table of its stream masks are masked".into());
+        let mut published_at = Field::new(Self::PUBLISHED_AT, FieldType::Timestamp, Mode::Required);
+        published_at.description = Some("When Pub/Sub took the event's message".into());
+        TableSchema { fields: vec![payload, published_at] }
+    }
+
+    /// The columns of the real table: the declared ones and Pipas's own. A raw table has no `extra`.
+    pub fn real_schema(&self) -> TableSchema {
+        let mut schema = self.schema.with_pipas_columns();
+        if self.is_raw {
+            schema.fields.retain(|field| field.name != TableSchema::EXTRA);
+        }
+        schema
+    }
+
     /// The view that shows each event of the table once, whatever was written twice; an upsert table needs none.
     ///
     /// A row that names no event, which Pipas did not write, is shown as it is.

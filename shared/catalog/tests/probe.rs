@@ -6,8 +6,8 @@ use std::{
 };
 
 use catalog::{
-    ArchiveSettings, Delivery, JsonPointer, Malformed, OnLedgerLoss, Probe, Stream, Table, TableName, TableSchema,
-    UnknownFields, When,
+    ArchiveSettings, Delivery, JsonPointer, Malformed, OnLedgerLoss, Probe, Rules, Stream, Table, TableName,
+    TableSchema, UnknownFields, When,
 };
 use event::Reason;
 use proptest::prelude::*;
@@ -28,6 +28,8 @@ fn table(key: &str, when: When) -> Table {
         event_id: None,
         unknown_fields: UnknownFields::Capture,
         delivery: Delivery::ExactlyOnce,
+        rules: Rules::default(),
+        is_raw: false,
     }
 }
 

@@ -17,7 +17,7 @@ pub enum Reason {
     OutOfRange,
     /// A field that the schema does not know, where the table rejects such fields.
     UnknownField,
-    /// A value breaks a declared check.
+    /// A value is not what a check of its table expects.
     CheckFailed,
     /// BigQuery refused the row.
     RowRejected,

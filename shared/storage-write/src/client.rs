@@ -10,16 +10,14 @@ use googleapis::google::cloud::bigquery::storage::v1::{
 };
 use http::{Extensions, HeaderMap};
 use jiff::Timestamp;
+use rows::SharedDescriptor;
 use tonic::{
     Code, Request, Status,
     metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue},
     transport::{Channel, ClientTlsConfig, Endpoint},
 };
 
-use crate::{
-    connection::Connection, descriptor::SharedDescriptor, error::Fault, metrics::Metrics, stream::StreamWriter,
-    wire::MAX_MESSAGE_BYTES,
-};
+use crate::{connection::Connection, error::Fault, metrics::Metrics, stream::StreamWriter, wire::MAX_MESSAGE_BYTES};
 
 const GOOGLE: &str = "https://bigquerystorage.googleapis.com";
 const SCOPE: &str = "https://www.googleapis.com/auth/bigquery";

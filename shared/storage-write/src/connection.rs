@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use catalog::TableSchema;
+use rows::SharedDescriptor;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     task::JoinHandle,
@@ -15,7 +16,6 @@ use tonic::Code;
 
 use crate::{
     client::{Client, WriteStreamName},
-    descriptor::SharedDescriptor,
     error::{AppendError, Fault},
 };
 use actor::Actor;

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 
+use rows::SharedDescriptor;
+
 use crate::{
     client::WriteStreamName,
     connection::{AppendRequest, Appended, Connection},
-    descriptor::SharedDescriptor,
     error::AppendError,
 };
 

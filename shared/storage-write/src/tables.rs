@@ -127,7 +127,7 @@ impl Tables {
 
     /// Makes a stream's table with Pipas's own columns, where there is none of that name. What exists is left as it is.
     pub async fn create_table(&self, table: &Table) -> Result<(), TablesError> {
-        self.create_with(table, table.schema.with_pipas_columns()).await
+        self.create_with(table, table.real_schema()).await
     }
 
     /// Makes a table of Pipas's own, with its own columns alone, where there is none of that name.

@@ -251,10 +251,9 @@ streams:
         let identify = Identify::new(&stream);
         let mut events = Events::default();
         for (id, data) in messages {
-            events.archived(
-                &identify.message(&message(*id, data)),
-                Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(1),
-            );
+            for event in identify.message(&message(*id, data)) {
+                events.archived(&event, Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(1));
+            }
         }
         events
     }

@@ -36,13 +36,27 @@ impl<'a> Identify<'a> {
         Self { stream, probe: Probe::new(stream) }
     }
 
-    /// The event of `message`.
-    pub(super) fn message(&self, message: &Message) -> Archived {
-        let (table, id) = match self.routed(message) {
-            Some((table, id)) => (Some(table), Some(id)),
-            None => (None, message.declared_event_id().and_then(Result::ok)),
+    /// The events of `message`: that of the table that it is routed to, and one of each raw table.
+    pub(super) fn message(&self, message: &Message) -> Vec<Archived> {
+        let Some((route, id)) = self.identified(message) else {
+            return vec![self.archived(message, None, message.declared_event_id().and_then(Result::ok))];
         };
+        let mut events = Vec::with_capacity(1);
+        match route {
+            Some(_) => events.push(self.archived(message, route, Some(id.clone()))),
+            // A stream of raw tables alone routes nothing.
+            None if self.stream.tables.iter().all(|table| table.is_raw) => {}
+            None => {
+                events.push(self.archived(message, None, message.declared_event_id().and_then(Result::ok)));
+            }
+        }
+        events.extend(self.stream.raw_tables().map(|raw| self.archived(message, Some(raw), Some(id.clone()))));
+        events
+    }
+
+    fn archived(&self, message: &Message, table: Option<&Table>, id: Option<EventId>) -> Archived {
         let row = table.and_then(|table| upserted(table, &message.data));
+        let raw = table.filter(|table| table.is_raw).map(|table| table.name.to_string()).unwrap_or_default();
         let table = table.map(|table| table.name.to_string());
         let key = match &id {
             Some(id) => event_key(table.as_deref(), id.as_str()),
@@ -55,7 +69,10 @@ impl<'a> Identify<'a> {
             key,
             content: u32::from_be_bytes(first_bytes(&Sha256::digest(content))),
             redriven,
-            message: u64::from_be_bytes(first_bytes(&Sha256::digest(&message.message_id))),
+            // A message is an event of its own of each raw table.
+            message: u64::from_be_bytes(first_bytes(
+                &Sha256::new().chain_update(&message.message_id).chain_update([0]).chain_update(raw).finalize(),
+            )),
             published: message.publish_time,
             row,
             table,
@@ -63,12 +80,12 @@ impl<'a> Identify<'a> {
         }
     }
 
-    /// The table that takes the event, and its id there; `None`: the event is a dead letter before it has a table.
-    fn routed(&self, message: &Message) -> Option<(&'a Table, EventId)> {
+    /// The table that the event is routed to, and its id; `None`: it is a dead letter before it has a table, and in no raw one.
+    fn identified(&self, message: &Message) -> Option<(Option<&'a Table>, EventId)> {
         let event = self.probe.scan(&message.data).ok()?;
-        let table = event.route(self.stream, &message.attributes)?;
-        let id = self.stream.message_event_id(message, &event, Some(table)).ok()?;
-        Some((table, id))
+        let route = event.route(self.stream, &message.attributes);
+        let id = self.stream.message_event_id(message, &event, route).ok()?;
+        Some((route, id))
     }
 }
 

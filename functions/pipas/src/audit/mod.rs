@@ -37,6 +37,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// event that may still be in flight: both have lines of their own. An event that is published again after the stream's
 /// dedupe_window is a new one by the stream's promise, and shows here as doubled.
 ///
+/// A raw table has an event of its own of each message: a stream with one counts each message twice.
+///
 /// A dead letter that was published again (`pipas dead-letters redrive`) is one event more: the first ended as the dead letter,
 /// and the second ends as a row, or as the next dead letter.
 ///
@@ -124,9 +126,11 @@ pub async fn audit(source: &Source, stream: &Stream, scope: &Scope) -> anyhow::R
     let since = Timestamp::now() - jiff::SignedDuration::try_from(scope.in_flight)?;
     let objects = archived::list(&store, &stream.name, &scope.interval).await.context("listing the archive")?;
     let mut events = Events::default();
-    archived::each(&store, &objects, &scope.interval, |message| events.archived(&identify.message(message), since))
-        .await
-        .context("reading the archive")?;
+    archived::each(&store, &objects, &scope.interval, |message| {
+        identify.message(message).iter().for_each(|event| events.archived(event, since));
+    })
+    .await
+    .context("reading the archive")?;
     // Empty backlogs, seen after the archive and in the order of the flow, say more than any time: everything archived has ended.
     if source.backlog(&stream.loader_subscription()).await? == Some(0)
         && source.backlog(&stream.dead_letter_subscription()).await?.unwrap_or(0) == 0
@@ -147,9 +151,10 @@ pub async fn audit(source: &Source, stream: &Stream, scope: &Scope) -> anyhow::R
         // The account keeps hashes of ids, so what is missing is looked up once more by name.
         let mut wanted = events.missing(scope.list);
         archived::each(&store, &objects, &scope.interval, |message| {
-            let event = identify.message(message);
-            if wanted.remove(&(event.key, event.content)) {
-                report.missing_ids.push(event.name());
+            for event in identify.message(message) {
+                if wanted.remove(&(event.key, event.content)) {
+                    report.missing_ids.push(event.name());
+                }
             }
         })
         .await

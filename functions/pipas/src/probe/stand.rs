@@ -71,6 +71,8 @@ impl Stand {
             event_id: None,
             unknown_fields: UnknownFields::Reject,
             delivery: Delivery::AtLeastOnce,
+            rules: catalog::Rules::default(),
+            is_raw: false,
         };
         tables.create_dataset(dataset).await.context("the dataset")?;
         tables.create_own_table(&declared).await.context("the table")?;

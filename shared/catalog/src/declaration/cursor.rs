@@ -11,21 +11,30 @@ use crate::Problem;
 
 /// Gathers the problems of every file of a catalog.
 #[derive(Debug, Default)]
-pub(crate) struct Report(RefCell<Vec<Problem>>);
+pub(crate) struct Report {
+    problems: RefCell<Vec<Problem>>,
+    /// The settings that were asked for, by their places: see [`Cursor::place`].
+    asked: RefCell<BTreeSet<String>>,
+}
 
 impl Report {
     pub(crate) fn add(&self, file: &Path, line: Option<u64>, path: &str, detail: impl Into<String>) {
         let problem = Problem { file: file.to_owned(), line, path: path.to_owned(), detail: detail.into() };
-        self.0.borrow_mut().push(problem);
+        self.problems.borrow_mut().push(problem);
     }
 
     pub(crate) fn syntax(&self, file: &Path, error: SyntaxError) {
         self.add(file, error.line, "", error.detail);
     }
 
+    /// The settings of `pipas.yaml` that were asked for.
+    pub(crate) fn asked(&self) -> BTreeSet<String> {
+        self.asked.borrow().clone()
+    }
+
     /// The problems, in the order of files and of lines in them.
     pub(crate) fn into_problems(self) -> Vec<Problem> {
-        let mut problems = self.0.into_inner();
+        let mut problems = self.problems.into_inner();
         let mut files: Vec<PathBuf> = Vec::new();
         for problem in &problems {
             if !files.contains(&problem.file) {
@@ -44,6 +53,8 @@ pub(crate) struct Cursor<'a> {
     file: &'a Path,
     style: PathStyle,
     path: String,
+    /// The path with `*` for names that the user gives and `[]` for items of lists: `streams.*.tables`.
+    place: String,
     line: Option<u64>,
     node: &'a Node,
 }
@@ -59,11 +70,11 @@ pub(crate) enum PathStyle {
 
 impl<'a> Cursor<'a> {
     pub(crate) fn root(report: &'a Report, file: &'a Path, style: PathStyle, node: &'a Node) -> Self {
-        Self { report, file, style, path: String::new(), line: node.line, node }
+        Self { report, file, style, path: String::new(), place: String::new(), line: node.line, node }
     }
 
-    fn child(&self, path: String, line: Option<u64>, node: &'a Node) -> Self {
-        Self { report: self.report, file: self.file, style: self.style, path, line, node }
+    fn child(&self, path: String, place: String, line: Option<u64>, node: &'a Node) -> Self {
+        Self { report: self.report, file: self.file, style: self.style, path, place, line, node }
     }
 
     pub(crate) fn report(&self) -> &'a Report {
@@ -164,6 +175,28 @@ impl<'a> Cursor<'a> {
         share
     }
 
+    /// The boolean here; anything else is a problem.
+    pub(crate) fn boolean(&self, expected: &str) -> Option<bool> {
+        match &self.node.content {
+            Content::Scalar(Value::Bool(value)) => Some(*value),
+            _ => {
+                self.unexpected(expected);
+                None
+            }
+        }
+    }
+
+    /// The number here.
+    pub(crate) fn decimal(&self, expected: &str) -> Option<serde_json::Number> {
+        match &self.node.content {
+            Content::Scalar(Value::Number(number)) => Some(number.clone()),
+            _ => {
+                self.unexpected(expected);
+                None
+            }
+        }
+    }
+
     /// Whatever stands here.
     pub(crate) fn to_json(&self) -> Value {
         self.node.to_value()
@@ -189,7 +222,7 @@ impl<'a> Cursor<'a> {
                         PathStyle::Dotted => format!("{}[{at}]", self.path),
                         PathStyle::Pointer => format!("{}/{at}", self.path),
                     };
-                    self.child(path, node.line, node)
+                    self.child(path, format!("{}[]", self.place), node.line, node)
                 };
                 Some(items.iter().enumerate().map(item).collect())
             }
@@ -202,7 +235,7 @@ impl<'a> Cursor<'a> {
 
     /// The entries of the map here, whose keys are names that the user gives.
     pub(crate) fn entries(&self, expected: &str) -> Option<Vec<(&'a str, Cursor<'a>)>> {
-        let entry = |(key, node): &'a (Key, Node)| (key.name.as_str(), self.entry(key, node));
+        let entry = |(key, node): &'a (Key, Node)| (key.name.as_str(), self.entry(key, "*", node));
         Some(self.map(expected)?.iter().map(entry).collect())
     }
 
@@ -223,7 +256,7 @@ impl<'a> Cursor<'a> {
         match &self.node.content {
             Content::Map(entries) => {
                 for (key, node) in twins(entries) {
-                    self.entry(key, node).problem("the key stands in this map already");
+                    self.entry(key, "*", node).problem("the key stands in this map already");
                 }
                 Some(entries)
             }
@@ -234,14 +267,18 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    fn place_of(&self, name: &str) -> String {
+        if self.place.is_empty() { name.to_owned() } else { format!("{}.{name}", self.place) }
+    }
+
     /// The place of an entry is its key's line.
-    fn entry(&self, key: &'a Key, node: &'a Node) -> Self {
+    fn entry(&self, key: &'a Key, name: &str, node: &'a Node) -> Self {
         let path = match self.style {
             PathStyle::Dotted if self.path.is_empty() => key.name.clone(),
             PathStyle::Dotted => format!("{}.{}", self.path, key.name),
             PathStyle::Pointer => format!("{}/{}", self.path, key.name.replace('~', "~0").replace('/', "~1")),
         };
-        self.child(path, key.line.or(node.line), node)
+        self.child(path, self.place_of(name), key.line.or(node.line), node)
     }
 }
 
@@ -257,8 +294,11 @@ impl<'a> Settings<'a> {
     /// The setting, also where it is null.
     pub(crate) fn nullable(&mut self, name: &'static str) -> Option<Cursor<'a>> {
         self.known.insert(name);
+        if self.at.style == PathStyle::Dotted {
+            self.at.report.asked.borrow_mut().insert(self.at.place_of(name));
+        }
         let (key, node) = self.entries.iter().find(|(key, _)| key.name == name)?;
-        Some(self.at.entry(key, node))
+        Some(self.at.entry(key, name, node))
     }
 
     /// The setting, where it is there and not null.
@@ -279,7 +319,7 @@ impl<'a> Settings<'a> {
     pub(crate) fn finish(self) {
         for (key, node) in self.entries {
             if !self.known.contains(key.name.as_str()) {
-                self.at.entry(key, node).problem(unknown("key", &key.name, self.known.iter().copied()));
+                self.at.entry(key, "*", node).problem(unknown("key", &key.name, self.known.iter().copied()));
             }
         }
     }

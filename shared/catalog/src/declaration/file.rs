@@ -1,6 +1,6 @@
 use std::{
     cell::RefCell,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Component, Path, PathBuf},
 };
 
@@ -24,6 +24,13 @@ pub(crate) fn read(file: &Path) -> Result<Catalog, CatalogError> {
         Some(catalog) if problems.is_empty() => Ok(catalog),
         _ => Err(CatalogError { problems }),
     }
+}
+
+/// The settings that reading `file` asks for, by their places: `streams.*.tables.*.when`.
+pub(crate) fn asked(file: &Path) -> BTreeSet<String> {
+    let report = Report::default();
+    read_catalog(&report, file);
+    report.asked()
 }
 
 fn read_catalog(report: &Report, file: &Path) -> Option<Catalog> {

@@ -7,10 +7,12 @@ mod document;
 mod file;
 mod name;
 mod quotas;
+mod raw;
+mod rules;
 mod schema;
 mod stream;
 mod table;
 mod when;
 
-pub(crate) use file::read;
+pub(crate) use file::{asked, read};
 pub(crate) use schema::parse as parse_schema;

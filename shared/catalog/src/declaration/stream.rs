@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     archive,
@@ -9,7 +9,7 @@ use super::{
     table::{self, Inherited},
     when,
 };
-use crate::{ArchiveSettings, OnLedgerLoss, Stream, Table};
+use crate::{ArchiveSettings, Delivery, JsonPointer, MaskTree, OnLedgerLoss, Stream, Table};
 
 /// Reads the stream `name` of `streams`. `None`: there is a problem.
 pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>, default: &ArchiveSettings) -> Option<Stream> {
@@ -35,6 +35,8 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>, default: &A
     let inherited = Inherited { delivery, event_id: event_id.clone().flatten() };
     let tables = settings.required("tables", "at least one table").and_then(|at| read_tables(folder, &at, &inherited));
     settings.finish();
+    let pointers = [("event_id", event_id.clone().flatten()), ("ordering_key", ordering_key.clone().flatten())];
+    let tables = tables.map(|tables| share_masks(tables, &pointers, at));
     Some(Stream {
         name: name.to_owned(),
         description: description?.trim().to_owned(),
@@ -68,13 +70,41 @@ fn read_tables(folder: &Folder<'_>, at: &Cursor<'_>, inherited: &Inherited) -> O
     let mut takes_all: Option<&str> = None;
     let mut tables = Vec::new();
     for (key, entry) in &entries {
-        if let Some(earlier) = takes_all {
+        if let Some(earlier) = takes_all.filter(|_| !entry.sets("raw")) {
             entry.problem(format!("no event ever comes here: `{earlier}` above has no `when` and takes every event"));
         }
-        if !entry.sets("when") {
+        if !entry.sets("when") && !entry.sets("raw") {
             takes_all = takes_all.or(Some(key));
         }
         tables.push(table::read(folder, key, entry, inherited));
     }
     tables.into_iter().collect()
+}
+
+/// Hands each table what any of them masks. What identifies or orders events is stored beside them, so that it cannot be masked.
+fn share_masks(mut tables: Vec<Table>, pointers: &[(&str, Option<JsonPointer>)], at: &Cursor<'_>) -> Vec<Table> {
+    let mut mask = MaskTree::default();
+    tables.iter().for_each(|table| mask.merge(&table.rules.payload_part()));
+    if mask.is_empty() {
+        return tables;
+    }
+    let refuse = |what: &str, pointer: &JsonPointer| {
+        if mask.covers(pointer.tokens()) {
+            at.problem(format!(
+                "`{what}` points at {pointer}, which a table of the stream masks; it is kept beside each row as it is"
+            ));
+        }
+    };
+    for (what, pointer) in pointers {
+        pointer.iter().for_each(|pointer| refuse(what, pointer));
+    }
+    for table in &tables {
+        table.event_id.iter().for_each(|pointer| refuse(&format!("tables.{}.event_id", table.key), pointer));
+        if let Delivery::Upsert(upsert) = &table.delivery {
+            upsert.sequence.iter().for_each(|pointer| refuse(&format!("tables.{}.sequence", table.key), pointer));
+        }
+    }
+    let mask = Arc::new(mask);
+    tables.iter_mut().for_each(|table| table.rules.payload_mask = Arc::clone(&mask));
+    tables
 }

@@ -4,10 +4,10 @@ use super::{
     cursor::Cursor,
     delivery::{self, Declared, Kind},
     file::Folder,
-    name, schema, when,
+    name, raw, rules, schema, when,
 };
 use crate::{
-    Delivery, FieldType, JsonPointer, Mode, Partition, PartitionType, Table, TableSchema, UnknownFields, When,
+    Delivery, FieldType, JsonPointer, Mode, Partition, PartitionType, Rules, Table, TableSchema, UnknownFields, When,
 };
 
 /// BigQuery's bound on clustering columns.
@@ -29,6 +29,9 @@ pub(super) fn read(folder: &Folder<'_>, key: &str, at: &Cursor<'_>, inherited: &
         at.problem(format!("expected a key of letters, digits, underscores and hyphens, found `{key}`"));
     }
     let mut settings = at.settings("a table: a map with `table` and `schema`")?;
+    if settings.optional("raw").and_then(|at| at.boolean("`true` or `false`")).unwrap_or_default() {
+        return raw::read(folder, key, at, settings, inherited);
+    }
     let when = settings.optional("when").map_or(Some(When::Always), |at| when::read(&at));
     let name = settings.required("table", name::TABLE).and_then(|at| at.parse(name::TABLE, name::table));
     if let Some(name) = &name {
@@ -45,6 +48,7 @@ pub(super) fn read(folder: &Folder<'_>, key: &str, at: &Cursor<'_>, inherited: &
         .map_or(Some(UnknownFields::default()), |at| at.choice("treatment of unknown fields", &UNKNOWN_FIELDS));
     let kind = settings.optional("delivery").map_or(inherited.delivery, |at| delivery::kind(&at));
     let (key_columns, sequence) = (settings.optional("key"), settings.optional("sequence"));
+    let rules = rules::read(&mut settings, schema.as_ref());
     settings.finish();
 
     let id = event_id.clone().flatten().or_else(|| inherited.event_id.clone());
@@ -52,6 +56,9 @@ pub(super) fn read(folder: &Folder<'_>, key: &str, at: &Cursor<'_>, inherited: &
     let delivery = delivery::read(at, declared, schema.as_ref());
     let partition = partition.map(|at| read_partition(&at, schema.as_ref()));
     let cluster = cluster.map(|at| read_cluster(&at, schema.as_ref()));
+    if let (Some(rules), Some(Delivery::Upsert(upsert))) = (&rules, &delivery) {
+        rules_spare_keys(at, rules, &upsert.key);
+    }
     if let (Some(name), Some(Delivery::ExactlyOnce | Delivery::AtLeastOnce)) = (&name, &delivery) {
         folder.claim_unique_view(&Table::unique_view_name(name), at);
     }
@@ -66,7 +73,22 @@ pub(super) fn read(folder: &Folder<'_>, key: &str, at: &Cursor<'_>, inherited: &
         event_id: settled(event_id)?,
         unknown_fields: unknown_fields?,
         delivery,
+        rules: rules?,
+        is_raw: false,
     })
+}
+
+/// The columns of a key are what the event says: an audit finds a row by them.
+fn rules_spare_keys(at: &Cursor<'_>, rules: &Rules, key: &[String]) {
+    let masks = rules.mask_tree();
+    for column in key {
+        if masks.child(column).is_some() {
+            at.problem(format!("the column `{column}` is of the primary key, and cannot be masked"));
+        }
+        if rules.derive.iter().any(|derive| derive.column.eq_ignore_ascii_case(column)) {
+            at.problem(format!("the column `{column}` is of the primary key, and cannot be derived"));
+        }
+    }
 }
 
 /// BigQuery advises to cluster a table that takes upserts by its primary key, by which it merges.
@@ -78,7 +100,7 @@ fn default_cluster(delivery: &Delivery) -> Vec<String> {
 }
 
 /// `Some(None)` where nothing is declared, `None` where what is declared is at fault.
-fn settled<T>(declared: Option<Option<T>>) -> Option<Option<T>> {
+pub(super) fn settled<T>(declared: Option<Option<T>>) -> Option<Option<T>> {
     match declared {
         None => Some(None),
         Some(read) => read.map(Some),
@@ -86,7 +108,7 @@ fn settled<T>(declared: Option<Option<T>>) -> Option<Option<T>> {
 }
 
 /// Time partitioning by a column (<https://cloud.google.com/bigquery/docs/partitioned-tables#date_timestamp_partitioned_tables>).
-fn read_partition(at: &Cursor<'_>, schema: Option<&TableSchema>) -> Option<Partition> {
+pub(super) fn read_partition(at: &Cursor<'_>, schema: Option<&TableSchema>) -> Option<Partition> {
     const TYPES: [(&str, PartitionType); 4] = [
         ("HOUR", PartitionType::Hour),
         ("DAY", PartitionType::Day),
@@ -121,7 +143,7 @@ fn read_partition(at: &Cursor<'_>, schema: Option<&TableSchema>) -> Option<Parti
 
 /// Clustering (<https://cloud.google.com/bigquery/docs/clustered-tables#cluster_column_types>): top-level columns, none of
 /// them REPEATED, of one of the types below.
-fn read_cluster(at: &Cursor<'_>, schema: Option<&TableSchema>) -> Option<Vec<String>> {
+pub(super) fn read_cluster(at: &Cursor<'_>, schema: Option<&TableSchema>) -> Option<Vec<String>> {
     let columns = at.list("a list of columns")?;
     if columns.is_empty() || columns.len() > MAX_CLUSTER {
         at.problem(format!("a table is clustered by 1 to {MAX_CLUSTER} columns, found {}", columns.len()));

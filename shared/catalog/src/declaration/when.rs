@@ -10,25 +10,50 @@ pub(super) fn pointer(at: &Cursor<'_>) -> Option<JsonPointer> {
     at.parse(POINTER, JsonPointer::parse)
 }
 
+/// How deep rules are nested at most.
+const MAX_DEPTH: usize = 32;
+
 /// Reads `when`. `None`: there is a problem.
 pub(super) fn read(at: &Cursor<'_>) -> Option<When> {
-    let mut settings = at.settings("a rule: a map with `has`, `lacks`, `equals` or `attribute`")?;
-    let (has, lacks) = (settings.optional("has"), settings.optional("lacks"));
-    let (equals, attribute) = (settings.optional("equals"), settings.optional("attribute"));
-    let mut rules = Vec::new();
-    rules.extend(has.map(|has| pointers(&has).map(When::Has)));
-    rules.extend(lacks.map(|lacks| pointers(&lacks).map(When::Lacks)));
-    rules.extend(equals.map(|equals| scalars(&equals).map(When::Equals)));
-    rules.extend(attribute.map(|attribute| attributes(&attribute).map(When::Attribute)));
-    settings.finish();
-    if rules.is_empty() {
-        at.problem(
-            "expected at least one of `has`, `lacks`, `equals`, `attribute`; leave `when` out to take every event",
-        );
+    rule(at, 0)
+}
+
+fn rule(at: &Cursor<'_>, depth: usize) -> Option<When> {
+    const NAMES: &str = "`has`, `lacks`, `equals`, `attribute`, `all`, `any` and `not`";
+    if depth > MAX_DEPTH {
+        at.problem(format!("rules are nested at most {MAX_DEPTH} deep"));
         return None;
     }
-    let mut rules = rules.into_iter().collect::<Option<Vec<_>>>()?;
-    if rules.len() == 1 { rules.pop() } else { Some(When::All(rules)) }
+    let mut settings = at.settings(&format!("a rule: a map with one of {NAMES} at least"))?;
+    let (has, lacks) = (settings.optional("has"), settings.optional("lacks"));
+    let (equals, attribute) = (settings.optional("equals"), settings.optional("attribute"));
+    let (all, any, not) = (settings.optional("all"), settings.optional("any"), settings.optional("not"));
+    let mut parts = Vec::new();
+    parts.extend(has.map(|has| pointers(&has).map(When::Has)));
+    parts.extend(lacks.map(|lacks| pointers(&lacks).map(When::Lacks)));
+    parts.extend(equals.map(|equals| scalars(&equals).map(When::Equals)));
+    parts.extend(attribute.map(|attribute| attributes(&attribute).map(When::Attribute)));
+    parts.extend(all.map(|all| rules(&all, depth).map(When::All)));
+    parts.extend(any.map(|any| rules(&any, depth).map(When::Any)));
+    parts.extend(not.map(|not| rule(&not, depth + 1).map(|not| When::Not(Box::new(not)))));
+    settings.finish();
+    if parts.is_empty() {
+        at.problem(format!("expected at least one of {NAMES}; leave `when` out to take every event"));
+        return None;
+    }
+    let mut parts = parts.into_iter().collect::<Option<Vec<_>>>()?;
+    if parts.len() == 1 { parts.pop() } else { Some(When::All(parts)) }
+}
+
+fn rules(at: &Cursor<'_>, depth: usize) -> Option<Vec<When>> {
+    const EXPECTED: &str = "a list of at least one rule";
+    let items = at.list(EXPECTED)?;
+    if items.is_empty() {
+        at.problem(format!("expected {EXPECTED}, found an empty one"));
+        return None;
+    }
+    let read: Vec<_> = items.iter().map(|item| rule(item, depth + 1)).collect();
+    read.into_iter().collect()
 }
 
 fn pointers(at: &Cursor<'_>) -> Option<Vec<JsonPointer>> {

@@ -6,11 +6,11 @@ use event::{Reason, Rejection};
 use tokio::time::Instant;
 
 use super::{QueuedRow, RowFailure};
+use rows::{LiveEncoder, SharedDescriptor};
+
 use crate::{
     client::WriteStreamName,
     connection::{AppendRequest, Appended, Connection},
-    descriptor::SharedDescriptor,
-    encode::LiveEncoder,
     error::{AppendError, Fault, RowError},
 };
 

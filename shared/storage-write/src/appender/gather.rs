@@ -9,7 +9,9 @@ use super::{
     AppenderConfig, QueuedRow,
     delivery::{Batch, Delivery},
 };
-use crate::{client::WriteStreamName, connection::Connection, descriptor::SharedDescriptor, encode::LiveEncoder};
+use rows::{LiveEncoder, SharedDescriptor};
+
+use crate::{client::WriteStreamName, connection::Connection};
 
 pub(super) struct Gatherer {
     delivery: Arc<Delivery>,

@@ -14,10 +14,10 @@ use tokio::{
     task::JoinHandle,
 };
 
+use rows::{LiveEncoder, SharedDescriptor};
+
 use crate::{
     client::{Client, WriteStreamName},
-    descriptor::SharedDescriptor,
-    encode::LiveEncoder,
     error::AppendError,
 };
 use gather::Gatherer;

@@ -11,9 +11,10 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{ConnectError, Request, Response, Status};
 
 use super::AppendRequest;
+use rows::SharedDescriptor;
+
 use crate::{
     client::{Client, WriteStreamName},
-    descriptor::SharedDescriptor,
     error::{AppendError, Fault},
     metrics::OpenConnection,
     wire::{self, AppendRowsRequest, ProtoData, ProtoSchema},

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use catalog::UnknownFields;
+use catalog::{MaskTree, UnknownFields};
 use event::{Reason, Rejection};
 use serde::de;
 
-use super::{extra::Extra, plan::Column};
+use super::{extra::Extra, plan::Column, rules::EventRules};
 
 /// How much of a value at fault is told.
 const FOUND_CHARS: usize = 64;
@@ -31,11 +31,90 @@ pub(super) struct Row<'a> {
     /// The field that is being read; `None` where the last step is the value itself.
     key: Option<&'a str>,
     fault: Option<Rejection>,
+    /// The table's rules, where it has any.
+    pub(super) rules: Option<&'a EventRules>,
+    /// The event was perhaps masked before.
+    pub(super) is_masked: bool,
+    /// The value that is being read is not to be told.
+    pub(super) is_secret: bool,
+    /// Where a derived value was taken from, in place of its column.
+    source: Option<&'a str>,
+    /// How the value of the unknown field that was begun last is masked.
+    pub(super) extra_mask: Option<&'a MaskTree>,
+    /// Every fault so far, where all are asked for.
+    pub(super) faults: Option<Vec<Rejection>>,
+}
+
+/// A place in an event, to go back to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At<'a> {
+    depth: usize,
+    key: Option<&'a str>,
+    bytes: usize,
 }
 
 impl<'a> Row<'a> {
     pub(super) fn new(out: Vec<u8>, unknown: UnknownFields) -> Self {
-        Self { out, unknown, extra: Extra::default(), path: Vec::new(), key: None, fault: None }
+        Self {
+            out,
+            unknown,
+            extra: Extra::default(),
+            path: Vec::new(),
+            key: None,
+            fault: None,
+            rules: None,
+            is_masked: false,
+            is_secret: false,
+            source: None,
+            extra_mask: None,
+            faults: None,
+        }
+    }
+
+    /// The next value is that of the derived column `name`, taken from `source`.
+    pub(super) fn at_derived(&mut self, name: &'a str, source: Option<&'a str>) {
+        self.key = Some(name);
+        self.source = source;
+    }
+
+    /// The place that is being read.
+    pub(super) fn at(&self) -> At<'a> {
+        At { depth: self.path.len(), key: self.key, bytes: self.out.len() }
+    }
+
+    /// Goes back to a place: an array that was read through is left behind.
+    pub(super) fn go_back(&mut self, at: At<'a>) {
+        self.path.truncate(at.depth);
+        self.key = at.key;
+    }
+
+    /// Notes what is wrong with the value that was begun `at`, and goes on behind it. Where not all faults are asked for,
+    /// the first one ends the reading.
+    pub(super) fn go_on<E: de::Error>(&mut self, at: At<'a>, error: E) -> Result<(), E> {
+        if self.faults.is_none() {
+            return Err(error);
+        }
+        let fault = self.fault.take().unwrap_or_else(|| self.number_out_of_range(&error.to_string()));
+        self.faults.get_or_insert_default().push(fault);
+        self.go_back(at);
+        self.is_secret = false;
+        self.out.truncate(at.bytes);
+        Ok(())
+    }
+
+    fn number_out_of_range(&self, message: &str) -> Rejection {
+        Rejection::at(Reason::OutOfRange, self.pointer(self.key), message)
+    }
+
+    /// How the unknown field `key` of the STRUCT that is being read is masked.
+    fn unknown_mask(&self, key: &str) -> Option<&'a MaskTree> {
+        let mut node = self.rules?.payload.as_ref()?.tree();
+        for step in &self.path {
+            if let Step::Field { column, .. } = step {
+                node = node.child(column)?;
+            }
+        }
+        node.child(key)
     }
 
     /// The next value is that of the field that the event spells `key`.
@@ -81,7 +160,10 @@ impl<'a> Row<'a> {
     /// The unknown field `key` of the STRUCT that is being read; says whether its value must be kept.
     pub(super) fn unknown_field<E: de::Error>(&mut self, key: &str) -> Result<(), E> {
         match self.unknown {
-            UnknownFields::Capture => self.extra.begin_member(&self.path, key),
+            UnknownFields::Capture => {
+                self.extra_mask = self.unknown_mask(key);
+                self.extra.begin_member(&self.path, key);
+            }
             UnknownFields::Ignore => {}
             UnknownFields::Reject => {
                 let pointer = self.pointer(Some(key));
@@ -94,23 +176,43 @@ impl<'a> Row<'a> {
 
     /// The value that is being read is not of its column's type.
     pub(super) fn mismatch<E: de::Error>(&mut self, expected: &str, found: impl std::fmt::Display) -> E {
+        if self.is_secret {
+            return self.fault(Reason::TypeMismatch, format!("expected {expected}, found {NOT_SHOWN}"));
+        }
         self.fault(Reason::TypeMismatch, format!("expected {expected}, found {found}"))
     }
 
     /// The value that is being read is of its column's type, but the column cannot hold it.
     pub(super) fn out_of_range<E: de::Error>(&mut self, detail: String) -> E {
+        if self.is_secret {
+            return self.fault(Reason::OutOfRange, format!("the column cannot hold {NOT_SHOWN}"));
+        }
         self.fault(Reason::OutOfRange, detail)
+    }
+
+    /// The value that is being read, `json`, is not what a check of its column expects.
+    pub(super) fn check_failed<E: de::Error>(&mut self, expected: &str, json: &str) -> E {
+        let found = if self.is_secret { NOT_SHOWN.to_owned() } else { found_json(json) };
+        self.fault(Reason::CheckFailed, format!("expected {expected}, found {found}"))
     }
 
     /// The column `column` of the STRUCT that is being read has no value.
     pub(super) fn missing<E: de::Error>(&mut self, column: &Column) -> E {
         let pointer = self.pointer(Some(&column.name));
+        if !column.is_required {
+            let detail = format!("expected a value in the column `{}`, found none", column.name);
+            return self.reject(Rejection::at(Reason::CheckFailed, pointer, detail));
+        }
         let detail = format!("the REQUIRED {} column `{}` has no value", column.sql_type(), column.name);
         self.reject(Rejection::at(Reason::MissingRequired, pointer, detail))
     }
 
     /// The REQUIRED column that is being read is null.
     pub(super) fn null<E: de::Error>(&mut self, column: &Column) -> E {
+        if !column.is_required {
+            return self
+                .fault(Reason::CheckFailed, format!("expected a value in the column `{}`, found none", column.name));
+        }
         let detail = format!("the REQUIRED {} column `{}` is null", column.sql_type(), column.name);
         self.fault(Reason::MissingRequired, detail)
     }
@@ -147,8 +249,7 @@ impl<'a> Row<'a> {
         let message = error.to_string();
         // serde_json tells a number beyond f64 from broken syntax by its message alone.
         if message.starts_with("number out of range") {
-            let pointer = self.pointer(self.key);
-            return Err(Rejection::at(Reason::OutOfRange, pointer, message));
+            return Err(self.number_out_of_range(&message));
         }
         Err(Rejection::new(Reason::MalformedJson, message))
     }
@@ -164,7 +265,10 @@ impl<'a> Row<'a> {
                 char => pointer.push(char),
             });
         };
-        for step in &self.path {
+        // The first step of a derived value is its column.
+        let taken_from = usize::from(self.source.is_some());
+        let key = key.filter(|_| taken_from == 0 || !self.path.is_empty());
+        for step in self.path.iter().skip(taken_from) {
             match step {
                 Step::Field { key, .. } => token(key),
                 Step::Element(index) => token(&index.to_string()),
@@ -173,7 +277,27 @@ impl<'a> Row<'a> {
         if let Some(key) = key {
             token(key);
         }
-        pointer
+        match self.source {
+            Some(source) => source.to_owned() + &pointer,
+            None => pointer,
+        }
+    }
+}
+
+/// What is told in place of a masked value.
+pub(super) const NOT_SHOWN: &str = "a value that is not shown, as it is masked";
+
+/// A JSON value as errors tell it.
+pub(super) fn found_json(json: &str) -> String {
+    match json.as_bytes().first() {
+        Some(b'"') => match serde_json::from_str::<String>(json) {
+            Ok(text) => found_string(&text),
+            Err(_) => "a string that is no Unicode text".to_owned(),
+        },
+        Some(b'{') => "an object".to_owned(),
+        Some(b'[') => "an array".to_owned(),
+        Some(b'-' | b'0'..=b'9') => format!("the number {}", shortened(json)),
+        _ => shortened(json),
     }
 }
 

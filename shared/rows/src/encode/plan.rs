@@ -1,6 +1,6 @@
 //! A table's schema, made ready for encoding: tags computed, names hashed, rules read.
 
-use catalog::{Field, FieldType, Mode, TableSchema};
+use catalog::{Check, Field, FieldType, Mask, MaskTree, Mode, Place, Rules, TableSchema, Test};
 
 use super::{
     decimal::DecimalRule,
@@ -30,6 +30,22 @@ pub(super) struct Column {
     pub(super) is_required: bool,
     /// One of Pipas's own, which an event's field of the same name must not reach.
     is_ours: bool,
+    /// Made of other values: an event's field of the same name is passed over.
+    pub(super) is_derived: bool,
+    pub(super) rules: Option<Box<ColumnRules>>,
+}
+
+/// What a column's values must be beyond its type, and how they are hidden.
+#[derive(Debug, Default)]
+pub(super) struct ColumnRules {
+    pub(super) tests: Vec<Test>,
+    /// There must be a value.
+    pub(super) required: bool,
+    pub(super) mask: Option<Mask>,
+    /// What is masked inside a JSON value.
+    pub(super) inside: MaskTree,
+    /// Errors do not show what was found: it is masked, or a part of it is.
+    pub(super) is_secret: bool,
 }
 
 /// What a column holds.
@@ -85,6 +101,52 @@ impl Plan {
         Ok(plan)
     }
 
+    /// Takes over the rules of columns that there are. One that the real table does not have yet stands in `extra`.
+    pub(super) fn set_rules(&mut self, rules: &Rules) {
+        for Check { place, test } in &rules.checks {
+            if let Place::Column(path) = place {
+                self.check(path, test);
+            }
+        }
+        rules.mask.iter().for_each(|(path, mask)| self.mask(path, *mask));
+        for derive in &rules.derive {
+            if let Some(index) = self.find(&derive.column, 0) {
+                self.columns[index].is_derived = true;
+            }
+        }
+    }
+
+    fn check(&mut self, path: &[String], test: &Test) {
+        let Some((name, rest)) = path.split_first() else { return };
+        let Some(index) = self.find(name, 0) else { return };
+        let column = &mut self.columns[index];
+        match (&mut column.kind, rest) {
+            (_, []) => {
+                let rules = column.rules.get_or_insert_default();
+                rules.required |= test.required;
+                rules.tests.push(test.clone());
+                if test.required {
+                    self.required[index / 64] |= 1 << (index % 64);
+                }
+            }
+            (Kind::Struct(plan), rest) => plan.check(rest, test),
+            _ => {}
+        }
+    }
+
+    fn mask(&mut self, path: &[String], mask: Mask) {
+        let Some((name, rest)) = path.split_first() else { return };
+        let Some(index) = self.find(name, 0) else { return };
+        let column = &mut self.columns[index];
+        let rules = column.rules.get_or_insert_default();
+        rules.is_secret = true;
+        match (&mut column.kind, rest) {
+            (_, []) => rules.mask = rules.mask.max(Some(mask)),
+            (Kind::Struct(plan), rest) => plan.mask(rest, mask),
+            (_, rest) => rules.inside.insert(rest, mask),
+        }
+    }
+
     fn new(fields: &[Field], path: &str) -> Result<Self, SchemaUnsupported> {
         let columns: Vec<Column> =
             fields.iter().enumerate().map(|(index, field)| column(index, field, path)).collect::<Result<_, _>>()?;
@@ -108,6 +170,11 @@ impl Plan {
             _ => self.look_up(key),
         };
         found.filter(|index| !self.columns[*index].is_ours)
+    }
+
+    /// Whether the column at `index` needs a value.
+    pub(super) fn needs(&self, index: usize) -> bool {
+        self.required[index / 64] & (1 << (index % 64)) != 0
     }
 
     /// The column `name`, whether or not it is one of Pipas's own.
@@ -165,6 +232,8 @@ fn column(index: usize, field: &Field, path: &str) -> Result<Column, SchemaUnsup
         is_repeated: field.mode == Mode::Repeated,
         is_required: is_required(field),
         is_ours: false,
+        is_derived: false,
+        rules: None,
     })
 }
 

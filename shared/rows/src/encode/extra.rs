@@ -42,7 +42,12 @@ impl Extra {
 
     /// Writes the value of the field that [`Self::begin_member`] named.
     pub(super) fn value(&mut self, json: &str) {
-        self.json.extend_from_slice(json.as_bytes());
+        self.value_bytes(json.as_bytes());
+    }
+
+    /// The same, of JSON as bytes.
+    pub(super) fn value_bytes(&mut self, json: &[u8]) {
+        self.json.extend_from_slice(json);
     }
 
     /// The last step of `path` is being left: closes its container where it was opened.

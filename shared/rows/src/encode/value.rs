@@ -11,6 +11,7 @@ use super::{
     raw,
     record::Record,
     row::{Row, found_string, shortened},
+    rules,
     scalar::Scalar,
 };
 
@@ -25,21 +26,47 @@ impl<'a> DeserializeSeed<'a> for Value<'_, 'a> {
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<bool, D::Error> {
         let Self { row, column } = self;
-        if column.is_repeated {
-            deserializer.deserialize_any(Array { row, column })
-        } else {
-            Element { row, column }.deserialize(deserializer)
-        }
+        let Some(rules) = &column.rules else { return read(row, column, deserializer) };
+        row.is_secret = rules.is_secret;
+        let has_value = read(row, column, deserializer)?;
+        row.is_secret = false;
+        Ok(has_value)
     }
 }
 
-/// One value of a column's type; answers whether there was one, or null.
+fn read<'a, D: Deserializer<'a>>(row: &mut Row<'a>, column: &'a Column, deserializer: D) -> Result<bool, D::Error> {
+    if column.is_repeated {
+        deserializer.deserialize_any(Array { row, column })
+    } else {
+        Element { row, column }.deserialize(deserializer)
+    }
+}
+
+/// One value of a column, by its rules; answers whether there was one, or null.
 struct Element<'r, 'a> {
     row: &'r mut Row<'a>,
     column: &'a Column,
 }
 
 impl<'a> DeserializeSeed<'a> for Element<'_, 'a> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<bool, D::Error> {
+        let Self { row, column } = self;
+        match &column.rules {
+            None => Typed { row, column }.deserialize(deserializer),
+            Some(rules) => rules::write(row, column, rules, <&'a RawValue>::deserialize(deserializer)?.get()),
+        }
+    }
+}
+
+/// One value of a column's type; answers whether there was one, or null.
+pub(super) struct Typed<'r, 'a> {
+    pub(super) row: &'r mut Row<'a>,
+    pub(super) column: &'a Column,
+}
+
+impl<'a> DeserializeSeed<'a> for Typed<'_, 'a> {
     type Value = bool;
 
     fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<bool, D::Error> {
@@ -79,7 +106,7 @@ impl<'a> Visitor<'a> for Struct<'_, 'a> {
         let Self { row, column, plan } = self;
         row.enter(column);
         let start = begin_message(&mut row.out, column.tag);
-        Record { row, plan }.visit_map(map)?;
+        Record { row, plan, derived: &[] }.visit_map(map)?;
         end_message(&mut row.out, start);
         row.leave_struct();
         Ok(true)
@@ -114,6 +141,19 @@ impl<'a> Visitor<'a> for Struct<'_, 'a> {
     }
 }
 
+/// The next element of an array; where every fault is asked for, what is wrong inside it ends only it.
+fn next<'a, S: SeqAccess<'a>>(row: &mut Row<'a>, column: &'a Column, seq: &mut S) -> Result<Option<bool>, S::Error> {
+    if row.faults.is_none() {
+        return seq.next_element_seed(Element { row, column });
+    }
+    let Some(json) = seq.next_element::<&'a RawValue>()? else { return Ok(None) };
+    let at = row.at();
+    match (Element { row, column }).deserialize(&mut serde_json::Deserializer::from_str(json.get())) {
+        Ok(has_value) => Ok(Some(has_value)),
+        Err(error) => row.go_on(at, de::Error::custom(error)).map(|()| Some(true)),
+    }
+}
+
 struct Array<'r, 'a> {
     row: &'r mut Row<'a>,
     column: &'a Column,
@@ -137,15 +177,17 @@ impl<'a> Visitor<'a> for Array<'_, 'a> {
         row.enter(column);
         let mut index = 0;
         row.at_element(index);
-        while let Some(has_value) = seq.next_element_seed(Element { row, column })? {
+        while let Some(has_value) = next(row, column, &mut seq)? {
             if !has_value {
-                return Err(row.mismatch(column.sql_type(), "null; an ARRAY holds no NULLs"));
+                let (at, error) = (row.at(), row.mismatch(column.sql_type(), "null; an ARRAY holds no NULLs"));
+                row.go_on(at, error)?;
             }
             index += 1;
             row.at_element(index);
         }
         row.leave_array();
-        Ok(true)
+        // Where an element is needed, an empty array is as good as none.
+        Ok(index > 0 || !column.rules.as_ref().is_some_and(|rules| rules.required))
     }
 
     /// NULL and the empty ARRAY are one to BigQuery.

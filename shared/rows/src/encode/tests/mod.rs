@@ -2,6 +2,7 @@
 
 mod properties;
 mod rows;
+mod rules;
 mod scalars;
 mod unknown;
 mod upsert;

@@ -6,12 +6,19 @@ use catalog::UnknownFields;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{plan::Plan, row::Row, value::Value};
+use super::{
+    plan::{Column, Plan},
+    row::Row,
+    rules::Derived,
+    value::Value,
+};
 
 /// Writes the fields of one object into [`Row::out`], without the length that goes before a nested message.
 pub(super) struct Record<'r, 'a> {
     pub(super) row: &'r mut Row<'a>,
     pub(super) plan: &'a Plan,
+    /// The columns that are made of other values: a table's alone.
+    pub(super) derived: &'a [Derived<'a>],
 }
 
 impl<'a> DeserializeSeed<'a> for Record<'_, 'a> {
@@ -30,10 +37,15 @@ impl<'a> Visitor<'a> for Record<'_, 'a> {
     }
 
     fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
-        let Self { row, plan } = self;
+        let Self { row, plan, derived } = self;
         let mut seen = Seen::new(plan.columns.len());
         let mut unknown = HashSet::new();
         let mut guess = 0;
+        for derived in derived {
+            if derived.write(row, plan)? {
+                seen.put(derived.index);
+            }
+        }
         while let Some(found) = map.next_key_seed(Key { row, plan, guess, unknown: &mut unknown })? {
             let Some(index) = found else {
                 unknown_value(row, &mut map)?;
@@ -41,18 +53,44 @@ impl<'a> Visitor<'a> for Record<'_, 'a> {
             };
             guess = index + 1;
             let column = &plan.columns[index];
+            if column.is_derived {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            }
             if seen.put(index) {
-                return Err(row.given_twice(column));
+                let (at, error) = (row.at(), row.given_twice(column));
+                row.go_on(at, error)?;
+                map.next_value::<IgnoredAny>()?;
+                continue;
             }
-            let is_null = !map.next_value_seed(Value { row, column })?;
-            if is_null && column.is_required {
-                return Err(row.null(column));
+            let at = row.at();
+            let is_null = if row.faults.is_some() {
+                !each(row, column, map.next_value::<&'a RawValue>()?.get())?
+            } else {
+                !map.next_value_seed(Value { row, column })?
+            };
+            if is_null && plan.needs(index) {
+                row.go_back(at);
+                let error = row.null(column);
+                row.go_on(at, error)?;
             }
         }
-        match seen.first_missing(&plan.required) {
-            Some(index) => Err(row.missing(&plan.columns[index])),
-            None => Ok(()),
+        for index in seen.missing(&plan.required) {
+            let (at, error) = (row.at(), row.missing(&plan.columns[index]));
+            row.go_on(at, error)?;
         }
+        Ok(())
+    }
+}
+
+/// The value of one column, where every fault is asked for: what is wrong inside it ends only it. A value at fault counts
+/// as one.
+fn each<'a, E: de::Error>(row: &mut Row<'a>, column: &'a Column, json: &'a str) -> Result<bool, E> {
+    let at = row.at();
+    let value = Value { row, column }.deserialize(&mut serde_json::Deserializer::from_str(json));
+    match value {
+        Ok(has_value) => Ok(has_value),
+        Err(error) => row.go_on(at, E::custom(error)).map(|()| true),
     }
 }
 
@@ -60,8 +98,11 @@ fn unknown_value<'a, M: MapAccess<'a>>(row: &mut Row<'a>, map: &mut M) -> Result
     match row.unknown {
         UnknownFields::Capture => {
             let raw = map.next_value::<&'a RawValue>()?.get();
-            row.check_unknown(raw)?;
-            row.extra.value(raw);
+            let at = row.at();
+            if let Err(error) = row.check_unknown(raw) {
+                row.go_on(at, error)?;
+            }
+            row.unknown_value(raw)?;
         }
         UnknownFields::Ignore | UnknownFields::Reject => {
             map.next_value::<IgnoredAny>()?;
@@ -81,10 +122,14 @@ struct Key<'r, 'a> {
 
 impl<'a> Key<'_, 'a> {
     fn unknown<E: de::Error>(&mut self, key: Cow<'a, str>) -> Result<(), E> {
-        self.row.unknown_field(&key)?;
+        let at = self.row.at();
+        if let Err(error) = self.row.unknown_field(&key) {
+            return self.row.go_on(at, error);
+        }
         // What is not kept can be given as often as one likes.
         if self.row.unknown == UnknownFields::Capture && !self.unknown.insert(key.clone()) {
-            return Err(self.row.unknown_given_twice(&key));
+            let error = self.row.unknown_given_twice(&key);
+            return self.row.go_on(at, error);
         }
         Ok(())
     }
@@ -148,12 +193,16 @@ impl Seen {
         was_there
     }
 
-    fn first_missing(&self, required: &[u64]) -> Option<usize> {
+    /// Those of the `required` columns that were not met.
+    fn missing(&self, required: &[u64]) -> impl Iterator<Item = usize> {
         let words: &[u64] = match self {
             Self::Few(words) => words,
             Self::Many(words) => words,
         };
         let missing = required.iter().zip(words).map(|(required, seen)| required & !seen);
-        missing.enumerate().find(|(_, bits)| *bits != 0).map(|(word, bits)| word * 64 + bits.trailing_zeros() as usize)
+        missing
+            .enumerate()
+            .filter(|(_, bits)| *bits != 0)
+            .flat_map(|(word, bits)| (0..64).filter(move |bit| bits & (1 << bit) != 0).map(move |bit| word * 64 + bit))
     }
 }

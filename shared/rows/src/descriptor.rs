@@ -110,7 +110,7 @@ impl SharedDescriptor {
     }
 
     /// Whether a column has a default value, which BigQuery shall fill in where a row leaves the column out.
-    pub(crate) fn has_defaults(&self) -> bool {
+    pub fn has_defaults(&self) -> bool {
         self.0.has_defaults
     }
 

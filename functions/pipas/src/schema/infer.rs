@@ -1,0 +1,186 @@
+//! `pipas schema infer`: a schema in BigQuery's JSON format, from sample events.
+
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context, bail};
+use catalog::{Catalog, Field, Probe};
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::kind::Object;
+use crate::samples;
+
+/// Propose a schema from sample events
+///
+/// Types are widened until they hold every sample: integers and other numbers are FLOAT64, whatever else differs is STRING,
+/// and what is sometimes an object or an array is JSON. Texts that are dates or times in all samples are DATE, TIME, DATETIME
+/// (without a zone) or TIMESTAMP. Names that BigQuery does not take are left out and told: their values stay in `extra`.
+#[derive(Debug, Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct InferArgs {
+    /// Sample events: one object, an array of them, or one on each line
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Route the samples as this stream does, and propose one schema for each of its tables
+    #[arg(long, value_name = "STREAM")]
+    stream: Option<String>,
+    /// Of the stream's tables only this one, by its key in the catalog
+    #[arg(long, value_name = "KEY", requires = "stream")]
+    table: Option<String>,
+    /// Columns that have a value in every sample are REQUIRED
+    #[arg(long)]
+    required: bool,
+    /// The catalog, where a stream is named. A stream that it does not have takes all samples into one schema
+    #[arg(long, env = "PIPAS_CATALOG", default_value = "pipas.yaml", value_name = "FILE")]
+    catalog: PathBuf,
+}
+
+pub(super) fn infer(args: &InferArgs) -> anyhow::Result<ExitCode> {
+    let files = args.files.iter().map(|file| {
+        let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        Ok((file, bytes))
+    });
+    let files = files.collect::<anyhow::Result<Vec<_>>>()?;
+    let catalog = match &args.stream {
+        Some(_) => Some(Catalog::load(&args.catalog)?),
+        None => None,
+    };
+    let stream = catalog.as_ref().zip(args.stream.as_ref()).and_then(|(catalog, name)| catalog.streams.get(name));
+    let probe = stream.map(Probe::new);
+    let mut tables: BTreeMap<String, Object> = BTreeMap::new();
+    for (file, bytes) in &files {
+        let is_lines = file.extension().is_some_and(|extension| extension == "ndjson");
+        for (line, event) in samples::events(bytes, is_lines) {
+            let object: Map<String, Value> = serde_json::from_slice(event)
+                .with_context(|| format!("{}:{line}: expected a JSON object", file.display()))?;
+            let table = match (&probe, stream) {
+                (Some(probe), Some(stream)) => {
+                    let route = probe.scan(event)?.route(stream, &BTreeMap::new()).map(|table| table.key.clone());
+                    route.unwrap_or_else(|| "no_route".to_owned())
+                }
+                _ => String::new(),
+            };
+            tables.entry(table).or_default().take(&object);
+        }
+    }
+    if let Some(wanted) = &args.table {
+        tables.retain(|table, _| table == wanted);
+    }
+    let mut odd = Vec::new();
+    let mut schemas: Vec<(String, Vec<Field>)> =
+        tables.into_iter().map(|(table, seen)| (table, seen.fields(args.required, &mut odd))).collect();
+    if !odd.is_empty() {
+        eprintln!("left out, as BigQuery takes no such column names: {}", odd.join(", "));
+    }
+    let printed = match (schemas.len(), &args.table) {
+        (0, _) => bail!("no sample to propose a schema from"),
+        (1, _) if stream.is_none() || args.table.is_some() => json!(schemas.remove(0).1),
+        _ => Value::Object(schemas.into_iter().map(|(table, fields)| (table, json!(fields))).collect()),
+    };
+    println!("{}", serde_json::to_string_pretty(&printed)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use catalog::{TableSchema, UnknownFields};
+    use proptest::prelude::*;
+    use rows::RowEncoder;
+
+    use super::*;
+
+    fn fields(samples: &[Value], required: bool) -> Vec<Field> {
+        let mut seen = Object::default();
+        samples.iter().for_each(|sample| seen.take(sample.as_object().expect("an object")));
+        seen.fields(required, &mut Vec::new())
+    }
+
+    fn types(samples: &[Value]) -> String {
+        let of = |field: &Field| format!("{}:{:?}:{:?}", field.name, field.field_type, field.mode);
+        fields(samples, false).iter().map(of).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn types_are_widened_over_all_samples() {
+        for (samples, expected) in [
+            (vec![json!({"a": 1}), json!({"a": null}), json!({"a": 2})], "a:Integer:Nullable"),
+            (vec![json!({"a": 1}), json!({"A": 2.5})], "a:Float:Nullable"),
+            (vec![json!({"a": u64::MAX}), json!({"a": 1})], "a:Numeric:Nullable"),
+            (vec![json!({"a": 1}), json!({"a": "x"})], "a:String:Nullable"),
+            (vec![json!({"a": true})], "a:Boolean:Nullable"),
+            (
+                vec![json!({"a": "2024-02-01T10:00:00Z"}), json!({"a": "2024-02-01T10:00:00+02:00"})],
+                "a:Timestamp:Nullable",
+            ),
+            (vec![json!({"a": "2024-02-01T10:00:00"})], "a:Datetime:Nullable"),
+            (vec![json!({"a": "2024-02-01"})], "a:Date:Nullable"),
+            (vec![json!({"a": "10:04:46"})], "a:Time:Nullable"),
+            (vec![json!({"a": "2024-02-01"}), json!({"a": "soon"})], "a:String:Nullable"),
+            (vec![json!({"a": [1, 2]}), json!({"a": []})], "a:Integer:Repeated"),
+            (vec![json!({"a": [1]}), json!({"a": 1})], "a:Json:Nullable"),
+            (vec![json!({"a": [[1]]})], "a:Json:Nullable"),
+            (vec![json!({"a": {}})], "a:Json:Nullable"),
+            (vec![json!({"a": {"b-c": 1}})], "a:Json:Nullable"),
+            (vec![json!({"a": {"b": 1}}), json!({"a": 1})], "a:Json:Nullable"),
+            (vec![json!({"a": [{"b": 1}]})], "a:Record:Repeated"),
+            (vec![json!({"a": null})], "a:String:Nullable"),
+            (vec![json!({"a-b": 1, "ingest": 2, "c": 3})], "c:Integer:Nullable"),
+        ] {
+            assert_eq!(types(&samples), expected, "{samples:?}");
+        }
+    }
+
+    #[test]
+    fn columns_are_required_only_when_asked_for() {
+        use catalog::Mode::{Nullable, Required};
+        let samples = [json!({"a": 1, "b": {"c": 1}}), json!({"a": 2, "b": {"c": null}})];
+        let modes = |required| {
+            let fields = fields(&samples, required);
+            (fields[0].mode, fields[1].mode, fields[1].fields[0].mode)
+        };
+        assert_eq!(modes(true), (Required, Required, Nullable));
+        assert_eq!(modes(false), (Nullable, Nullable, Nullable));
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            (-1e6..1e6).prop_map(Value::from),
+            "[a-z]{0,3}".prop_map(Value::from),
+            Just(json!("2024-02-01")),
+            Just(json!("2024-02-01T10:00:00Z")),
+        ];
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                proptest::collection::btree_map("[a-c]", inner, 0..3)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_inferred_takes_every_sample(
+            samples in proptest::collection::vec(proptest::collection::btree_map("[a-e]", value(), 1..4), 1..5),
+            required: bool,
+        ) {
+            let samples: Vec<Value> = samples.into_iter().map(|map| Value::Object(map.into_iter().collect())).collect();
+            let schema = TableSchema { fields: fields(&samples, required) }.with_pipas_columns();
+            let encoder = RowEncoder::new(&schema, UnknownFields::Reject).expect("an encoder");
+            for sample in samples {
+                let json = sample.to_string();
+                let mut row = Vec::new();
+                prop_assert_eq!(encoder.encode(json.as_bytes(), &mut row), Ok(()), "{} by {:?}", json, schema.fields);
+            }
+        }
+    }
+
+    #[test]
+    fn an_inferred_schema_is_one_that_a_catalog_takes() {
+        let text = serde_json::to_string(&fields(&[json!({"a": {"b": [1.5]}})], true)).expect("JSON");
+        assert!(TableSchema::parse(&text).is_ok(), "{text}");
+    }
+}
