@@ -24,6 +24,8 @@ pub struct Setup {
     pub env: Vec<(&'static str, String)>,
     /// Further variables of the loader.
     pub loader_env: Vec<(&'static str, String)>,
+    /// Further variables of the compactor.
+    pub compactor_env: Vec<(&'static str, String)>,
 }
 
 /// The local cloud, a receiver, a loader, a deadletter function and a compactor, with one catalog and a real Redis.
@@ -40,6 +42,7 @@ pub struct World {
     deadletter: Option<Process>,
     replayer: Option<Process>,
     loader_env: Vec<(&'static str, String)>,
+    compactor_env: Vec<(&'static str, String)>,
     catalog: PathBuf,
     http: reqwest::Client,
 }
@@ -47,7 +50,7 @@ pub struct World {
 impl World {
     /// Starts everything, and waits until it is ready.
     pub async fn start(setup: Setup) -> anyhow::Result<Self> {
-        let Setup { data_dir, catalog, faults, pubsub, env, loader_env } = setup;
+        let Setup { data_dir, catalog, faults, pubsub, env, loader_env, compactor_env } = setup;
         let options = local_cloud::Options { data_dir, faults: faults.clone(), ..Default::default() };
         let project = options.project.clone();
         let cloud = LocalCloud::start(options).await?;
@@ -63,6 +66,7 @@ impl World {
             deadletter: None,
             replayer: None,
             loader_env,
+            compactor_env,
             catalog: catalog.unwrap_or_else(Self::catalog_file),
             http: reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?,
         };
@@ -109,7 +113,7 @@ impl World {
 
     /// Starts a compactor, in place of the one that was taken.
     pub fn start_compactor(&mut self) -> anyhow::Result<()> {
-        let compactor = self.function("compactor", &[])?;
+        let compactor = self.another_compactor()?;
         self.endpoints.compactor = compactor.url.clone();
         self.compactor = Some(compactor);
         Ok(())
@@ -126,6 +130,16 @@ impl World {
     /// Kills the replayer as `kill -9` does.
     pub fn kill_replayer(&mut self) -> anyhow::Result<()> {
         self.replayer.take().context("no replayer runs")?.kill()
+    }
+
+    /// Starts a compactor beside the one that runs.
+    pub fn another_compactor(&self) -> anyhow::Result<Process> {
+        self.function("compactor", &self.compactor_env)
+    }
+
+    /// The process id of the running compactor.
+    pub fn compactor_pid(&self) -> anyhow::Result<nix::unistd::Pid> {
+        self.compactor.as_ref().context("no compactor runs")?.pid()
     }
 
     /// Kills the loader as `kill -9` does.

@@ -1,5 +1,6 @@
 //! Whole-system tests: the real binaries, over the real wire.
 
+mod archive;
 mod audit;
 mod chaos;
 mod compactor;

@@ -306,7 +306,8 @@ streams:
         let mut events = archive(&[(1, r#"{"id":"a"}"#)]);
         for id in [2, 3] {
             let again = event::Message { message_id: id.to_string(), ..redriven.clone() };
-            events.archived(&identify.message(&again), Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(1));
+            let since = Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(1);
+            identify.message(&again).iter().for_each(|event| events.archived(event, since));
         }
         row(&mut events, "a", 1);
         events.letter(&letter("a", &of, 1), 10);
