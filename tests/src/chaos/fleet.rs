@@ -61,6 +61,7 @@ impl Fleet {
             receiver: String::new(),
             loader: format!("http://{}", front.address),
             compactor: String::new(),
+            replayer: String::new(),
             pubsub: local.pubsub.clone(),
             bigquery: local.bigquery.clone(),
             bigquery_storage: local.bigquery_storage.clone(),
