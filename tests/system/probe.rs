@@ -23,6 +23,7 @@ async fn verdicts(faults: Faults) -> anyhow::Result<Vec<(String, String)>> {
         receiver: nowhere(),
         loader: nowhere(),
         compactor: nowhere(),
+        replayer: nowhere(),
         pubsub: local.pubsub.clone(),
         bigquery: local.bigquery.clone(),
         bigquery_storage: local.bigquery_storage.clone(),

@@ -116,6 +116,7 @@ impl Bench {
             receiver: String::new(),
             loader: "http://127.0.0.1:9".into(),
             compactor: String::new(),
+            replayer: String::new(),
             pubsub: local.pubsub.clone(),
             bigquery: local.bigquery.clone(),
             bigquery_storage: local.bigquery_storage.clone(),
