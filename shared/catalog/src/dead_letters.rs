@@ -62,7 +62,7 @@ fn name(table: &str) -> TableName {
 
 /// A table of Pipas's own, in partitions of a day.
 fn table(key: &str, fields: &[(&str, FieldType, Mode)], partition: &str, cluster: &[&str]) -> Table {
-    let fields = fields.iter().map(|(name, field_type, mode)| Field::new(*name, *field_type, *mode)).collect();
+    let fields = fields.iter().map(|(name, field_type, mode)| Field::new(name, *field_type, *mode)).collect();
     Table {
         key: key.into(),
         name: name(key),
