@@ -25,7 +25,7 @@ pub(crate) struct Source {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Place {
-    Bucket { store: ObjectStore, object: String },
+    Bucket { store: Box<ObjectStore>, object: String },
     File(PathBuf),
 }
 
@@ -80,7 +80,7 @@ async fn own(store: &ObjectStore, request: &Request) -> Result<Vec<Source>, Repl
                 records: Some(entry.records),
             },
             span: Some((entry.first_publish_time, entry.last_publish_time)),
-            place: Place::Bucket { store: store.clone(), object: entry.object.clone() },
+            place: Place::Bucket { store: Box::new(store.clone()), object: entry.object.clone() },
             name: entry.object,
             replaces: entry.replaces,
             is_own: true,
@@ -102,7 +102,7 @@ async fn bucketed(store: &ObjectStore, prefix: &str, found: &mut Vec<Source>) ->
                 crc32c: Some(object.crc32c),
                 records: None,
             },
-            place: Place::Bucket { store: store.clone(), object: object.name },
+            place: Place::Bucket { store: Box::new(store.clone()), object: object.name },
             span: None,
             replaces: Vec::new(),
             is_own: false,
