@@ -1,11 +1,16 @@
 //! The catalog: `pipas.yaml` with its schemas and views, parsed and checked. Pure but for [`Catalog::load`], which reads files.
 
 mod archive;
+mod canonical;
+mod content_hash;
+mod cors;
 mod dead_letters;
 mod declaration;
 mod delivery;
+mod feed;
 mod load;
 mod malformed;
+mod members;
 mod number;
 mod pointer;
 mod probe;
@@ -14,15 +19,20 @@ mod quotas;
 mod registry;
 mod route;
 mod schema;
+mod shaping;
 mod stream;
 mod table;
 mod view;
 
 pub use archive::{ArchiveSettings, Codec};
+pub use content_hash::ContentHash;
+pub use cors::Cors;
 pub use dead_letters::dead_letters_table;
 pub use delivery::{Delivery, Upsert};
+pub use feed::{Feed, FeedFormat, Setting};
 pub use load::{Catalog, CatalogError};
 pub use malformed::Malformed;
+pub use members::{elements, members};
 pub use pointer::JsonPointer;
 pub use probe::{Probe, Probed};
 pub use problem::Problem;
@@ -30,6 +40,7 @@ pub use quotas::Quotas;
 pub use registry::Registry;
 pub use route::When;
 pub use schema::{Field, FieldType, Mode, SchemaError, TableSchema};
+pub use shaping::{Carry, Flatten, Lookup, Match, Shaping, StarPointer, Step};
 pub use stream::{OnLedgerLoss, Stream};
 pub use table::{Partition, PartitionType, Table, TableName, UnknownFields};
 pub use view::View;

@@ -1,10 +1,13 @@
 use std::time::Duration;
 
 use super::{
+    cors,
     cursor::Cursor,
     delivery::{self, Kind},
+    event_id::{self, EventIds},
+    feeds,
     file::Folder,
-    name,
+    name, shaping,
     table::{self, Inherited},
     when,
 };
@@ -19,7 +22,7 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>) -> Option<S
     }
     let mut settings = at.settings("a stream: a map with `tables`")?;
     let description = settings.optional("description").map_or(Some(""), |at| at.text("a text"));
-    let event_id = settings.optional("event_id").map(|at| when::pointer(&at));
+    let event_id = settings.optional("event_id").map(|at| event_id::read(&at));
     let ordering_key = settings.optional("ordering_key").map(|at| when::pointer(&at));
     let dedupe_window =
         settings.optional("dedupe_window").map_or(Some(DEFAULT_WINDOW), |at| at.parse(name::DURATION, name::duration));
@@ -28,17 +31,34 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>) -> Option<S
         .optional("on_ledger_loss")
         .map_or(Some(OnLedgerLoss::default()), |at| at.choice("treatment of a lost ledger", &ON_LEDGER_LOSS));
     let rate = settings.optional("rate").map(|at| at.positive("events a second: a whole number above zero"));
-    let inherited = Inherited { delivery, event_id: event_id.clone().flatten() };
+    let shaping = shaping::Declared {
+        flatten: settings.optional("flatten"),
+        lookup: settings.optional("lookup"),
+        filter: settings.optional("filter"),
+    };
+    let shaping = shaping::read(folder, &shaping);
+    let cors = settings.optional("cors").map(|at| cors::read(&at));
+    let feeds = settings.optional("feeds").map_or(Some(Vec::new()), |at| feeds::read(&at));
+    let (event_id, content_hash) = match event_id.flatten() {
+        Some(EventIds::Pointer(pointer)) => (Some(pointer), None),
+        Some(EventIds::ContentHash(hash)) => (None, Some(hash)),
+        None => (None, None),
+    };
+    let inherited = Inherited { delivery, event_id: event_id.clone() };
     let tables = settings.required("tables", "at least one table").and_then(|at| read_tables(folder, &at, &inherited));
     settings.finish();
     Some(Stream {
         name: name.to_owned(),
         description: description?.trim().to_owned(),
-        event_id: event_id.unwrap_or_default(),
+        event_id,
+        content_hash,
         ordering_key: ordering_key.unwrap_or_default(),
         dedupe_window: dedupe_window?,
         on_ledger_loss: on_ledger_loss?,
         rate: rate.flatten(),
+        shaping: shaping?,
+        cors: cors.flatten(),
+        feeds: feeds?,
         tables: tables?,
     })
 }

@@ -31,7 +31,8 @@ pub(super) fn read(at: &Cursor<'_>) -> Option<When> {
     if rules.len() == 1 { rules.pop() } else { Some(When::All(rules)) }
 }
 
-fn pointers(at: &Cursor<'_>) -> Option<Vec<JsonPointer>> {
+/// Reads a list of at least one JSON pointer.
+pub(super) fn pointers(at: &Cursor<'_>) -> Option<Vec<JsonPointer>> {
     const EXPECTED: &str = "a list of at least one JSON pointer, e.g. `[/orderId]`";
     let items = at.list(EXPECTED)?;
     if items.is_empty() {
