@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// A crate, and what it may use of ours. `*`: anything.
-const MAY_USE: [(&str, &[&str]); 20] = [
+const MAY_USE: [(&str, &[&str]); 22] = [
     ("event", &[]),
     ("service", &[]),
     ("googleapis", &[]),
@@ -17,8 +17,10 @@ const MAY_USE: [(&str, &[&str]); 20] = [
     ("storage-write", &["event", "catalog", "googleapis"]),
     ("archive", &["event", "catalog", "objects"]),
     ("registry", &["event", "catalog", "objects"]),
-    ("receiver", &["service", "event", "catalog", "pubsub"]),
-    ("poller", &["service", "event", "catalog", "pubsub"]),
+    ("shape", &["event", "catalog"]),
+    ("receiver", &["service", "event", "catalog", "pubsub", "shape"]),
+    ("gtfs-realtime", &[]),
+    ("poller", &["service", "event", "catalog", "pubsub", "shape", "objects", "gtfs-realtime"]),
     (
         "loader",
         &["service", "event", "catalog", "pubsub", "dedupe", "exactly-once", "storage-write", "objects", "registry"],

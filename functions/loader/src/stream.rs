@@ -42,6 +42,7 @@ struct Routed<'a> {
     table: &'a Arc<Table>,
     delivery: &'a Delivery,
     id: EventId,
+    payload: PayloadHash,
 }
 
 impl StreamLoader {
@@ -71,7 +72,7 @@ impl StreamLoader {
     pub(crate) async fn load(&self, delivery: PushDelivery, room: Room) -> Result<Outcome, LoaderError> {
         let PushDelivery { message, delivery_attempt, .. } = delivery;
         let mut origin = Origin { stream: Arc::clone(&self.label), event_id: None, message, delivery_attempt };
-        let Routed { table, delivery: promised, id } = match self.route(&origin) {
+        let Routed { table, delivery: promised, id, payload } = match self.route(&origin) {
             Ok(routed) => routed,
             Err(rejection) => {
                 origin.event_id = origin.message.declared_event_id().and_then(Result::ok);
@@ -88,7 +89,7 @@ impl StreamLoader {
         let origin = Arc::new(origin);
         let incoming = Incoming {
             key: open.key(&id),
-            payload: PayloadHash::of(&origin.message.data),
+            payload,
             content: encode(&open, &origin),
             origin: Arc::clone(&origin),
             generation: None,
@@ -117,9 +118,10 @@ impl StreamLoader {
             Rejection::new(Reason::NoRoute, format!("no table of the stream {} takes the event", self.stream.name))
         })?;
         let id = self.stream.message_event_id(message, &event, Some(table))?;
+        let payload = PayloadHash::of(self.stream.content(table, &id, &message.data));
         let at = self.stream.tables.iter().position(|known| known.key == table.key);
         match at.and_then(|at| self.tables.get(at)) {
-            Some(loaded) => Ok(Routed { table: loaded, delivery: &table.delivery, id }),
+            Some(loaded) => Ok(Routed { table: loaded, delivery: &table.delivery, id, payload }),
             None => Err(Rejection::new(Reason::NoRoute, format!("the table {} is not loaded here", table.key))),
         }
     }

@@ -1,5 +1,7 @@
 //! `POST /v1/streams/{stream}/events`.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     body::Body,
@@ -10,7 +12,13 @@ use http::HeaderMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{Receiver, body, error::ReceiverError, headers::Producer, intake::Intake, openapi};
+use crate::{
+    Receiver, body,
+    error::ReceiverError,
+    headers::Producer,
+    intake::{Intake, Taken},
+    openapi,
+};
 
 /// The events that were accepted: each is on the stream's topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -21,6 +29,16 @@ pub struct Accepted {
     /// Their ids, in the order of the body.
     #[schema(example = json!(["018d6449-9b7e-7c5a-9d4e-5a2f1f6f3c11"]))]
     pub event_ids: Vec<String>,
+    /// How many events the stream's filter left out, where it did.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub filtered: u64,
+    /// The values that the stream's lookups did not find, by lookup, where there are any; the first hundred of each.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_found: BTreeMap<String, Vec<String>>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Sends events to a stream.
@@ -31,6 +49,9 @@ pub struct Accepted {
 /// 200 means that every event of the request is on the stream's topic. A request with a bad event publishes nothing, and the
 /// answer lists what is wrong where. After 429 or 503 send the request again with the same Idempotency-Key: it gives the
 /// same ids, and events that were on the topic already become no second row.
+///
+/// Where the stream cuts documents into events, what is said here of events holds for those that come of the documents. A
+/// web page may send to a stream that lists its origin (`cors`), with `fetch` or `navigator.sendBeacon`.
 ///
 /// An event's id is, in this order: what stands at the stream's `event_id` pointer; `ce-id`; made of `Idempotency-Key`
 /// (itself for a single event, a UUID of stream, key and place for each of several); a new UUIDv7.
@@ -86,10 +107,11 @@ async fn take(
     let (body, _room) = body::read(body, receiver.max_body_bytes, &receiver.room).await?;
     let slices = body::slice(&body, producer.form)?;
     let count = slices.len();
-    let published = match intake.events(slices, &producer, Timestamp::now()) {
-        Ok(events) => intake.publish(events, &receiver.metrics).await,
-        Err(error) => Err(error),
-    };
-    let event_ids = published.inspect_err(|error| receiver.metrics.refused(intake.name(), error, count))?;
-    Ok(Json(Accepted { accepted: event_ids.len(), event_ids }))
+    let refused = |error: &ReceiverError| receiver.metrics.refused(intake.name(), error, count);
+    let Taken { events, filtered, missing } =
+        intake.events(slices, &producer, Timestamp::now()).inspect_err(refused)?;
+    let event_ids = intake.publish(events, &receiver.metrics).await.inspect_err(refused)?;
+    receiver.metrics.shaped(intake.name(), filtered, &missing);
+    let not_found = missing.0.into_iter().map(|(lookup, (_, values))| (lookup, values.into_iter().collect())).collect();
+    Ok(Json(Accepted { accepted: event_ids.len(), event_ids, filtered, not_found }))
 }

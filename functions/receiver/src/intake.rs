@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use catalog::{Probe, Stream};
+use catalog::{Cors, Probe, Stream};
 use event::{Event, EventId, Timestamp};
 use pubsub::{MAX_MESSAGE_BYTES, Outgoing, PublishError, Publisher};
+use shape::{Missing, Shape};
 
 use crate::{
-    body::{BadEvents, Slice},
+    body::{BadEvents, MAX_EVENTS, Slice},
     error::{BadEvent, ReceiverError, Unpublished},
     headers::Producer,
     metrics::{ACCEPTED, Metrics},
@@ -22,7 +23,18 @@ pub(crate) struct Intake {
     stream: Stream,
     /// What is looked for in each event; `None`: nothing.
     probe: Option<Probe>,
+    /// How documents become events; `None`: they are.
+    shape: Option<Shape>,
     publisher: Publisher,
+}
+
+/// A request's events, and what became of the rest of it.
+pub(crate) struct Taken {
+    pub(crate) events: Vec<Event>,
+    /// Events that the stream's filter left out.
+    pub(crate) filtered: u64,
+    /// What the stream's lookups did not find.
+    pub(crate) missing: Missing,
 }
 
 /// What an event's JSON says of it.
@@ -33,9 +45,15 @@ struct Found {
 
 impl Intake {
     pub(crate) fn new(stream: Stream, publisher: Publisher) -> Self {
-        let has_ids = stream.event_id.is_some() || stream.tables.iter().any(|table| table.event_id.is_some());
+        let has_ids = stream.has_event_ids() || stream.tables.iter().any(|table| table.event_id.is_some());
         let probe = (has_ids || stream.ordering_key.is_some()).then(|| Probe::new(&stream));
-        Self { stream, probe, publisher }
+        let shape = Shape::new(&stream);
+        Self { stream, probe, shape, publisher }
+    }
+
+    /// Which web pages may send to the stream.
+    pub(crate) fn cors(&self) -> Option<&Cors> {
+        self.stream.cors.as_ref()
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -57,9 +75,10 @@ impl Intake {
         slices: Vec<Slice>,
         producer: &Producer,
         now: Timestamp,
-    ) -> Result<Vec<Event>, ReceiverError> {
+    ) -> Result<Taken, ReceiverError> {
+        let (slices, filtered, missing) = self.shaped(slices, producer)?;
         let count = slices.len();
-        if self.stream.event_id.is_none() {
+        if !self.stream.has_event_ids() && count > 0 {
             producer.ids.check(count)?;
         }
         let (mut bad, mut large) = (BadEvents::default(), BadEvents::default());
@@ -80,7 +99,35 @@ impl Intake {
         if large.count > 0 {
             return Err(ReceiverError::LargeEvents { count: large.count, events: large.listed });
         }
-        Ok(events)
+        Ok(Taken { events, filtered, missing })
+    }
+
+    /// The events of the documents that a request holds. Each stands where its document does.
+    fn shaped(&self, documents: Vec<Slice>, producer: &Producer) -> Result<(Vec<Slice>, u64, Missing), ReceiverError> {
+        let Some(shape) = &self.shape else { return Ok((documents, 0, Missing::default())) };
+        let (mut events, mut filtered, mut missing) = (Vec::new(), 0, Missing::default());
+        let mut bad = BadEvents::default();
+        for (index, document) in documents.into_iter().enumerate() {
+            let (line, column) = (document.line, document.column);
+            match shape.events(&document.data, &producer.attributes) {
+                Ok(shaped) => {
+                    filtered += shaped.filtered;
+                    missing.merge(shaped.missing);
+                    events.extend(shaped.events.into_iter().map(|data| Slice { data, line, column }));
+                }
+                Err(rejection) => {
+                    let at = rejection.pointer.map(|pointer| format!(" at {pointer}")).unwrap_or_default();
+                    bad.add(BadEvent { index: Some(index), line, column, detail: format!("{}{at}", rejection.detail) });
+                }
+            }
+            if events.len() > MAX_EVENTS {
+                return Err(ReceiverError::ManyEvents { limit: MAX_EVENTS });
+            }
+        }
+        match bad.count {
+            0 => Ok((events, filtered, missing)),
+            count => Err(ReceiverError::BadEvents { count, events: bad.listed }),
+        }
     }
 
     fn event(
@@ -109,10 +156,11 @@ impl Intake {
         let Some(probe) = &self.probe else { return Ok(Found { id: None, ordering_key: None }) };
         let probed = probe.scan(&slice.data).map_err(|rejection| rejection.detail)?;
         let table = probed.route(&self.stream, &producer.attributes);
-        let pointer = table.and_then(|table| table.event_id.as_ref()).or(self.stream.event_id.as_ref());
-        let id = pointer.map(|pointer| {
-            let id = probed.text(pointer).ok_or_else(|| format!("expected the event's id at {pointer}, found none"))?;
-            EventId::new(&id).map_err(|error| format!("{error} at {pointer}"))
+        let id = self.stream.event_id(&probed, table).map(|id| {
+            id.map_err(|rejection| match rejection.pointer {
+                Some(pointer) => format!("{} at {pointer}", rejection.detail),
+                None => rejection.detail,
+            })
         });
         let ordering_key = self.stream.ordering_key.as_ref().and_then(|pointer| probed.text(pointer));
         match ordering_key {

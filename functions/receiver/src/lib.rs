@@ -6,6 +6,7 @@
 
 mod body;
 mod config;
+mod cors;
 mod error;
 mod events;
 mod headers;
@@ -19,6 +20,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Router,
+    middleware::from_fn_with_state,
     routing::{get, post},
 };
 use catalog::Catalog;
@@ -82,7 +84,10 @@ pub fn router(receiver: Receiver) -> Result<App, StartError> {
     let registry = receiver.metrics.registry()?;
     let intakes = Arc::clone(&receiver.intakes);
     let router = Router::new()
-        .route("/v1/streams/{stream}/events", post(events::post))
+        .route(
+            "/v1/streams/{stream}/events",
+            post(events::post).options(cors::options).layer(from_fn_with_state(receiver.clone(), cors::guard)),
+        )
         .route("/v1/streams", get(streams::list))
         .route("/openapi.json", get(openapi::get))
         .method_not_allowed_fallback(error::method_not_allowed)

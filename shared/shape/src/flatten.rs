@@ -5,11 +5,14 @@ use std::borrow::Cow;
 use catalog::{Flatten, Step, elements, members};
 use event::{Reason, Rejection};
 
-use crate::fields::{Fields, value_at};
+use crate::{
+    fields::{Fields, value_at},
+    shape::too_large,
+};
 
-/// The events of `document`, a JSON text, in its order. Where a step of the pointer finds nothing, or null, there are none.
-pub(crate) fn flatten<'json>(rule: &Flatten, document: &'json str) -> Result<Vec<Fields<'json>>, Rejection> {
-    let mut walk = Walk { rule, carried: vec![None; rule.carry.len()], path: String::new(), events: Vec::new() };
+/// The events of `document`, a JSON text, in its order, at most `room`. Where a step of the pointer finds nothing, or null, there are none.
+pub(crate) fn flatten<'json>(rule: &Flatten, document: &'json str, room: usize) -> Result<Vec<Fields<'json>>, Rejection> {
+    let mut walk = Walk { rule, carried: vec![None; rule.carry.len()], path: String::new(), events: Vec::new(), room };
     walk.at(document, 0)?;
     Ok(walk.events)
 }
@@ -22,6 +25,7 @@ struct Walk<'rule, 'json> {
     /// Where the walk is, as a JSON pointer.
     path: String,
     events: Vec<Fields<'json>>,
+    room: usize,
 }
 
 impl<'json> Walk<'_, 'json> {
@@ -71,6 +75,9 @@ impl<'json> Walk<'_, 'json> {
     fn event(&mut self, json: &'json str) -> Result<(), Rejection> {
         if json == "null" {
             return Ok(());
+        }
+        if self.events.len() >= self.room {
+            return Err(too_large("a document holds too many events".to_owned()));
         }
         let own = match json.as_bytes().first() {
             _ if !self.rule.keeps_own => Ok(Fields::default()),

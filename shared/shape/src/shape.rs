@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use catalog::{Probe, Stream};
-use event::{Bytes, Rejection};
+use event::{Bytes, Reason, Rejection};
 
 use crate::{
     add::{Found, add},
@@ -11,6 +11,10 @@ use crate::{
 
 /// How many different missing values of a lookup are told.
 const TOLD: usize = 100;
+
+/// The most events of one document, and the most bytes of them: a document may say little and be carried along much.
+const MAX_EVENTS: usize = 100_000;
+const MAX_BYTES: usize = 64 << 20;
 
 /// What a stream does to documents: made once a stream.
 #[derive(Debug, Clone)]
@@ -73,12 +77,13 @@ impl Shape {
         let text = self.probe.scan(document)?.json();
         let mut parts = Vec::new();
         for rule in &shaping.flatten {
-            parts.extend(flatten(rule, text)?);
+            parts.extend(flatten(rule, text, MAX_EVENTS - parts.len())?);
         }
         if shaping.flatten.is_empty() {
             let fields = Fields::of(text);
-            parts.push(fields.map_err(|detail| Rejection::new(event::Reason::MalformedJson, detail))?);
+            parts.push(fields.map_err(|detail| Rejection::new(Reason::MalformedJson, detail))?);
         }
+        let mut bytes = 0;
         for mut event in parts {
             let mut missing = Vec::new();
             let mut is_dropped = false;
@@ -88,7 +93,12 @@ impl Shape {
                     is_dropped |= !lookup.keeps_missing;
                 }
             }
-            let is_kept = !is_dropped && self.keep(event.into_json().into(), attributes, &mut shaped)?;
+            let event = Bytes::from(event.into_json());
+            bytes += event.len();
+            if bytes > MAX_BYTES {
+                return Err(too_large(format!("the events of a document hold at most {MAX_BYTES} bytes")));
+            }
+            let is_kept = !is_dropped && self.keep(event, attributes, &mut shaped)?;
             if is_kept || is_dropped {
                 missing.into_iter().for_each(|(lookup, value)| shaped.missing.add(lookup, value));
             }
@@ -109,4 +119,8 @@ impl Shape {
         }
         Ok(is_kept)
     }
+}
+
+pub(crate) fn too_large(detail: String) -> Rejection {
+    Rejection::new(Reason::TooLarge, detail)
 }

@@ -36,7 +36,13 @@ impl<'a> Identify<'a> {
 
     /// The event of `message`.
     pub(super) fn message(&self, message: &Message) -> Archived {
-        let (table, id) = match self.routed(message) {
+        let routed = self.routed(message);
+        let content: &[u8] = match &routed {
+            Some((table, id)) => self.stream.content(table, id, &message.data),
+            None => &message.data,
+        };
+        let content = u32::from_be_bytes(first_bytes(&Sha256::digest(content)));
+        let (table, id) = match routed {
             Some((table, id)) => (Some(table), Some(id)),
             None => (None, message.declared_event_id().and_then(Result::ok)),
         };
@@ -48,7 +54,7 @@ impl<'a> Identify<'a> {
         };
         Archived {
             key,
-            content: u32::from_be_bytes(first_bytes(&Sha256::digest(&message.data))),
+            content,
             message: u64::from_be_bytes(first_bytes(&Sha256::digest(&message.message_id))),
             published: message.publish_time,
             row,
