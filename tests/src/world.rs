@@ -55,10 +55,12 @@ impl World {
                 receiver: String::new(),
                 loader: String::new(),
                 compactor: String::new(),
+                poller: String::new(),
                 pubsub: pubsub.unwrap_or_else(|| local.pubsub.clone()),
                 bigquery: local.bigquery.clone(),
                 bigquery_storage: local.bigquery_storage.clone(),
                 storage: local.storage.clone(),
+                tasks: local.tasks.clone(),
                 pid: std::process::id(),
             },
             faults,
@@ -108,6 +110,13 @@ impl World {
         self.endpoints.compactor = compactor.url.clone();
         self.compactor = Some(compactor);
         Ok(())
+    }
+
+    /// Starts a poller with these variables beside the usual ones; several may run.
+    pub fn poller(&self, more: &[(&'static str, String)]) -> anyhow::Result<Process> {
+        let mut env = vec![("PIPAS_POLLER_URL", "http://127.0.0.1:9".to_owned())];
+        env.extend(more.iter().cloned());
+        self.function("poller", &env)
     }
 
     /// Kills the loader as `kill -9` does.

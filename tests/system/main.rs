@@ -7,6 +7,7 @@ mod conversations;
 mod edges;
 mod emulator;
 mod exactly_once;
+mod feeds;
 mod fence;
 mod foreign_clients;
 mod foreign_server;

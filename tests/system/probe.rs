@@ -23,10 +23,12 @@ async fn verdicts(faults: Faults) -> anyhow::Result<Vec<(String, String)>> {
         receiver: nowhere(),
         loader: nowhere(),
         compactor: nowhere(),
+        poller: nowhere(),
         pubsub: local.pubsub.clone(),
         bigquery: local.bigquery.clone(),
         bigquery_storage: local.bigquery_storage.clone(),
         storage: local.storage.clone(),
+        tasks: local.tasks.clone(),
         pid: std::process::id(),
     };
     let data = tempfile::tempdir()?;

@@ -2,7 +2,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{audit, check, demo, probe, query, send, status, up};
+use crate::{audit, check, demo, feed, probe, query, send, status, up};
 
 /// JSON events over HTTPS, exactly once, into BigQuery and an Avro archive.
 #[derive(Debug, Parser)]
@@ -37,6 +37,7 @@ enum Command {
     Status(status::StatusArgs),
     /// Send generated conversations, some of them twice, and print the closed account
     Demo(demo::DemoArgs),
+    Feed(feed::FeedArgs),
     Audit(audit::AuditArgs),
     Check(check::CheckArgs),
     Probe(probe::ProbeArgs),
@@ -60,6 +61,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Query(args) => query::query(&global, args).await.map(|()| ExitCode::SUCCESS),
             Command::Status(args) => status::status(&global, args).await.map(|()| ExitCode::SUCCESS),
             Command::Demo(args) => demo::demo(&global, args).await,
+            Command::Feed(args) => feed::feed(&global, args).await,
             Command::Audit(args) => audit::command(&global, args).await,
             Command::Check(args) => check::check(&global, &args),
             Command::Probe(args) => probe::probe(&global, args).await,

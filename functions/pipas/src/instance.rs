@@ -20,6 +20,8 @@ pub struct Endpoints {
     pub loader: String,
     /// Takes the scheduler's triggers.
     pub compactor: String,
+    /// Takes the scheduler's triggers and the tasks of feeds.
+    pub poller: String,
     /// Pub/Sub, gRPC.
     pub pubsub: String,
     /// BigQuery, REST.
@@ -28,6 +30,8 @@ pub struct Endpoints {
     pub bigquery_storage: String,
     /// Cloud Storage, JSON API.
     pub storage: String,
+    /// Cloud Tasks, REST.
+    pub tasks: String,
     /// The process id of `pipas up`.
     pub pid: u32,
 }
@@ -50,6 +54,11 @@ impl Endpoints {
         serde_json::from_str(&text).with_context(|| format!("{} is not what `pipas up` writes", file.display()))
     }
 
+    /// The queue of the feeds' tasks.
+    pub fn queue(&self) -> String {
+        format!("projects/{}/locations/local/queues/pipas-feeds", self.project)
+    }
+
     /// What every function is told, as a deployment would tell it; here nobody signs pushes.
     pub fn environment(&self, catalog: &Path) -> Vec<(&'static str, String)> {
         vec![
@@ -61,6 +70,9 @@ impl Endpoints {
             ("PIPAS_STORAGE_ENDPOINT", self.storage.clone()),
             ("PIPAS_ARCHIVE_BUCKET", self.archive_bucket.clone()),
             ("PIPAS_REGISTRY_BUCKET", self.registry_bucket.clone()),
+            ("PIPAS_TASKS_ENDPOINT", self.tasks.clone()),
+            ("PIPAS_TASKS_QUEUE", self.queue()),
+            ("PIPAS_POLLER_URL", self.poller.clone()),
             ("PIPAS_PUSH_AUTH", "none".to_owned()),
         ]
     }
@@ -75,15 +87,17 @@ impl Endpoints {
     }
 
     /// The parts with their addresses, in the order in which people read them.
-    pub(crate) fn rows(&self) -> [(&'static str, &str, &'static str); 7] {
+    pub(crate) fn rows(&self) -> [(&'static str, &str, &'static str); 9] {
         [
             ("receiver", &self.receiver, "POST /v1/streams/{stream}/events"),
             ("loader", &self.loader, "push deliveries"),
             ("compactor", &self.compactor, "POST /compact"),
+            ("poller", &self.poller, "POST /poll, POST /fetch"),
             ("Pub/Sub", &self.pubsub, "gRPC: PUBSUB_EMULATOR_HOST"),
             ("BigQuery", &self.bigquery, "REST v2"),
             ("BigQuery Storage", &self.bigquery_storage, "gRPC: Storage Write"),
             ("Cloud Storage", &self.storage, "JSON API: STORAGE_EMULATOR_HOST"),
+            ("Cloud Tasks", &self.tasks, "REST v2"),
         ]
     }
 }

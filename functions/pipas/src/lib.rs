@@ -9,6 +9,7 @@ mod cli;
 mod conversations;
 mod counters;
 mod demo;
+mod feed;
 mod instance;
 mod post;
 mod probe;

@@ -176,7 +176,7 @@ impl Intake {
         let started = Instant::now();
         let ids: Vec<String> = events.iter().map(|event| event.id.to_string()).collect();
         let bytes: usize = events.iter().map(|event| event.data.len()).sum();
-        let results = self.publisher.publish(events.into_iter().map(outgoing).collect()).await;
+        let results = self.publisher.publish(events.into_iter().map(Outgoing::from).collect()).await;
         let stream = self.stream.name.as_str();
         metrics.publish_duration.with_label_values(&[stream]).observe(started.elapsed().as_secs_f64());
         let published = results.iter().filter(|result| result.is_ok()).count();
@@ -208,18 +208,10 @@ fn cause(results: &[Result<String, PublishError>]) -> Option<PublishError> {
     errors.clone().find(says_why).or_else(|| errors.next()).cloned()
 }
 
-fn outgoing(event: Event) -> Outgoing {
-    Outgoing {
-        attributes: event.message_attributes(),
-        ordering_key: event.ordering_key.unwrap_or_default(),
-        data: event.data,
-    }
-}
-
 fn size(event: &Event) -> usize {
     // Attributes hold a few kilobytes at most (their values are bounded), so small events need not be written out to be measured.
     const SURELY_FITS: usize = MAX_MESSAGE_BYTES / 2;
-    if event.data.len() <= SURELY_FITS { event.data.len() } else { outgoing(event.clone()).size() }
+    if event.data.len() <= SURELY_FITS { event.data.len() } else { Outgoing::from(event.clone()).size() }
 }
 
 fn too_large(size: usize) -> String {

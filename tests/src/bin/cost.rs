@@ -116,10 +116,12 @@ impl Bench {
             receiver: String::new(),
             loader: "http://127.0.0.1:9".into(),
             compactor: String::new(),
+            poller: String::new(),
             pubsub: local.pubsub.clone(),
             bigquery: local.bigquery.clone(),
             bigquery_storage: local.bigquery_storage.clone(),
             storage: local.storage.clone(),
+            tasks: local.tasks.clone(),
             pid: std::process::id(),
         };
         pipas::provision(&Catalog::load(&file)?, &endpoints).await?;

@@ -61,10 +61,12 @@ impl Fleet {
             receiver: String::new(),
             loader: format!("http://{}", front.address),
             compactor: String::new(),
+            poller: String::new(),
             pubsub: local.pubsub.clone(),
             bigquery: local.bigquery.clone(),
             bigquery_storage: local.bigquery_storage.clone(),
             storage: local.storage.clone(),
+            tasks: local.tasks.clone(),
             pid: std::process::id(),
         };
         let catalog = Catalog::load(&World::catalog_file())?;

@@ -1,5 +1,6 @@
 //! The receiver over the wire: HTTP on one side, a Pub/Sub service on the other.
 
+mod pages;
 mod peer;
 mod process;
 
@@ -62,6 +63,9 @@ impl World {
             stream("chat", None, None),
             stream("orders", None, Some("/orderId")),
             stream("envelopes", Some("/event_id"), None),
+            pages::search(),
+            pages::open(),
+            pages::departures(),
         ];
         let streams = streams.into_iter().map(|stream| (stream.name.clone(), stream)).collect();
         let catalog = Catalog { streams, ..Catalog::default() };

@@ -47,6 +47,13 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>) -> Option<S
     let inherited = Inherited { delivery, event_id: event_id.clone() };
     let tables = settings.required("tables", "at least one table").and_then(|at| read_tables(folder, &at, &inherited));
     settings.finish();
+    let is_polled = feeds.as_ref().is_some_and(|feeds| !feeds.is_empty());
+    let has_ids = event_id.is_some() || content_hash.is_some();
+    if is_polled && !has_ids && tables.iter().flatten().any(|table| table.event_id.is_none()) {
+        at.problem(
+            "a stream with `feeds` needs an `event_id`, e.g. `{ content_hash: all }`: without one each fetch would write everything again",
+        );
+    }
     Some(Stream {
         name: name.to_owned(),
         description: description?.trim().to_owned(),
