@@ -184,7 +184,8 @@ async fn a_snapshot_becomes_rows_once_however_often_it_is_polled() -> anyhow::Re
     // One stop moves: one row more.
     let mut moved = STOPS;
     moved[0].1 += 30;
-    (feeds.server.state().body, feeds.server.state().etag) = (feed(4, &moved), Some("\"v4\"".to_owned()));
+    feeds.server.state().body = feed(4, &moved);
+    feeds.server.state().etag = Some("\"v4\"".to_owned());
     let changed = feeds.fetch_at(&other.url).await?;
     assert_eq!((&changed["published"], &changed["repeated"]), (&json!(1), &json!(2)), "{changed}");
     feeds.rows(4).await?;
@@ -312,7 +313,11 @@ async fn a_minute_is_queued_once_and_its_tasks_carry_tokens() -> anyhow::Result<
     let tasks: Value = http.get(&queue).send().await?.json().await?;
     let times: Vec<&str> =
         tasks["tasks"].as_array().into_iter().flatten().filter_map(|task| task["scheduleTime"].as_str()).collect();
-    let mut times: Vec<i64> = times.iter().filter_map(|time| time.parse::<jiff::Timestamp>().ok()).map(|time| time.as_second() - minute).collect();
+    let mut times: Vec<i64> = times
+        .iter()
+        .filter_map(|time| time.parse::<jiff::Timestamp>().ok())
+        .map(|time| time.as_second() - minute)
+        .collect();
     times.sort_unstable();
     assert!(times.is_empty() || times == [60, 80, 100] || times == [80, 100], "{times:?}");
     // The first of them comes at the next minute, and is a fetch with a token.
@@ -333,7 +338,10 @@ async fn up_polls_by_itself() -> anyhow::Result<()> {
     server.state().body = feed(1, &STOPS);
     let file = catalog(folder.path(), &server.url)?;
     let text = std::fs::read_to_string(&file)?;
-    std::fs::write(&file, text.replace("every: 20s", "every: 1s").replace("        headers: { x-api-key: { env: TEST_FEED_KEY } }\n", ""))?;
+    std::fs::write(
+        &file,
+        text.replace("every: 20s", "every: 1s").replace("        headers: { x-api-key: { env: TEST_FEED_KEY } }\n", ""),
+    )?;
     let up = Up::start_with(&file, data.path(), &[]).await?;
     let sql = "SELECT COUNT(*) AS n FROM transit.updates";
     let rows = async |count: u64| {
@@ -359,7 +367,8 @@ async fn a_page_s_events_reach_the_warehouse_and_a_second_subscriber() -> anyhow
     const COUNT: usize = 200;
     let folder = tempfile::tempdir()?;
     let world =
-        World::start(Setup { catalog: Some(catalog(folder.path(), "http://127.0.0.1:9")?), ..Setup::default() }).await?;
+        World::start(Setup { catalog: Some(catalog(folder.path(), "http://127.0.0.1:9")?), ..Setup::default() })
+            .await?;
     let endpoints = json!({ "pubsub": world.endpoints.pubsub }).to_string();
     let subscriber = tokio::task::spawn_blocking(move || {
         python("second_subscriber.py", &[&endpoints, "search", "search-second", &COUNT.to_string()])

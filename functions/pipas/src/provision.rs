@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::Context;
 use catalog::Catalog;
 use objects::{ObjectStore, StoreConfig};
-use serde_json::json;
 use pubsub::{RetryBackoff, SubscriptionSpec, TopicSpec};
+use serde_json::json;
 use storage_write::Tables;
 
 use crate::instance::Endpoints;

@@ -136,6 +136,14 @@ mod tests {
             ("PIPAS_TASKS_ENDPOINT", "localhost:1"),
             ("PIPAS_PUSH_AUTH", "maybe"),
         ]);
-        insta::assert_snapshot!(Config::from_env(&env).expect_err("six problems"), @"");
+        insta::assert_snapshot!(Config::from_env(&env).expect_err("six problems"), @r"
+        the environment has 6 bad variable(s):
+          GOOGLE_CLOUD_PROJECT: is not set; expected a project id
+          PIPAS_REGISTRY_BUCKET: is not set; expected the name of a bucket
+          PIPAS_TASKS_QUEUE: expected projects/PROJECT/locations/LOCATION/queues/QUEUE
+          PIPAS_TASKS_ENDPOINT: expected a URL that starts with http:// or https://
+          PIPAS_POLLER_URL: expected a URL that starts with http:// or https://
+          PIPAS_PUSH_AUTH: expected `oidc` or `none`, found `maybe`
+        ");
     }
 }

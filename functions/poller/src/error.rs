@@ -65,8 +65,9 @@ pub(crate) enum PollerError {
 impl IntoResponse for PollerError {
     fn into_response(self) -> Response {
         let detail = self.to_string();
-        let unavailable =
-            || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:pipas:problem:unavailable", "Unavailable").retry_after(5);
+        let unavailable = || {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:pipas:problem:unavailable", "Unavailable").retry_after(5)
+        };
         let problem = match &self {
             Self::UnknownFeed { .. } => {
                 Problem::new(StatusCode::NOT_FOUND, "urn:pipas:problem:unknown-feed", "Unknown feed")

@@ -190,7 +190,8 @@ fn settle(state: &mut Known) {
 /// little less, so that the fetch that is due just then is made.
 fn backoff(every: Duration, most: Duration, failures: u32) -> Duration {
     let doubled = every.saturating_mul(2_u32.checked_pow(failures.min(20)).unwrap_or(u32::MAX));
-    doubled.min(most).saturating_sub(every / 10)
+    let pause = doubled.min(most);
+    pause.saturating_sub(pause.min(every) / 10)
 }
 
 fn hash(body: &[u8]) -> String {
@@ -205,5 +206,6 @@ mod tests {
     fn a_feed_that_fails_is_left_alone_longer_and_longer() {
         let seconds = |failures| backoff(Duration::from_secs(20), Duration::from_secs(600), failures).as_secs();
         assert_eq!([1, 2, 3, 4, 5, 6, 1000].map(seconds), [38, 78, 158, 318, 598, 598, 598]);
+        assert_eq!(backoff(Duration::from_secs(20), Duration::from_secs(2), 1), Duration::from_millis(1800));
     }
 }

@@ -1,9 +1,6 @@
 //! A stream's way in from its feeds: documents become messages on its topic, as the receiver makes them.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use catalog::{Probe, Stream};

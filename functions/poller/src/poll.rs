@@ -11,13 +11,7 @@ use futures::future::join_all;
 use http::{HeaderMap, header};
 use serde::Deserialize;
 
-use crate::{
-    Inner, Poller,
-    error::PollerError,
-    feed::FeedPoller,
-    report::PollReport,
-    tasks::Enqueued,
-};
+use crate::{Inner, Poller, error::PollerError, feed::FeedPoller, report::PollReport, tasks::Enqueued};
 
 /// When Cloud Scheduler meant to fire: a trigger that comes late, or again, is still of its minute.
 const SCHEDULED: &str = "x-cloudscheduler-scheduletime";

@@ -57,7 +57,8 @@ impl Source {
         let same_host = redirect::Policy::custom(|attempt| {
             let first = attempt.previous().first();
             let is_same = first.is_some_and(|first| {
-                first.host_str() == attempt.url().host_str() && (first.scheme() != "https" || attempt.url().scheme() == "https")
+                first.host_str() == attempt.url().host_str()
+                    && (first.scheme() != "https" || attempt.url().scheme() == "https")
             });
             if is_same && attempt.previous().len() <= MAX_REDIRECTS { attempt.follow() } else { attempt.stop() }
         });

@@ -24,7 +24,10 @@ impl ContentHash {
             Self::All => canonical::write(event.json(), &mut text).map_err(|detail| (None, detail))?,
             Self::Of(pointers) => {
                 if !pointers.iter().any(|pointer| event.has(pointer)) {
-                    return Err((pointers.first().cloned(), "expected a value to make the event's id of, found none".into()));
+                    return Err((
+                        pointers.first().cloned(),
+                        "expected a value to make the event's id of, found none".into(),
+                    ));
                 }
                 text.push('[');
                 for (place, pointer) in pointers.iter().enumerate() {

@@ -58,7 +58,10 @@ mod tests {
         let found = members(r#" {"b": 1.50, "a\u0062": {"x" : [1, 2]}} "#).expect("an object");
         let found: Vec<_> = found.iter().map(|(name, value)| (name.as_ref(), value.get())).collect();
         assert_eq!(found, [("b", "1.50"), ("ab", r#"{"x" : [1, 2]}"#)]);
-        assert_eq!(elements("[1,  {}]").expect("an array").iter().map(|raw| raw.get()).collect::<Vec<_>>(), ["1", "{}"]);
+        assert_eq!(
+            elements("[1,  {}]").expect("an array").iter().map(|raw| raw.get()).collect::<Vec<_>>(),
+            ["1", "{}"]
+        );
     }
 
     #[test]

@@ -138,8 +138,9 @@ impl LocalCloud {
         )
         .await
         .context("starting BigQuery")?;
-        let pubsub =
-            pubsub::start(pubsub_listener, folder(&root, "pubsub").await?, faults.clone()).await.context("starting Pub/Sub")?;
+        let pubsub = pubsub::start(pubsub_listener, folder(&root, "pubsub").await?, faults.clone())
+            .await
+            .context("starting Pub/Sub")?;
         let tasks = tasks::start(tasks_listener, folder(&root, "tasks").await?, pubsub.signer(), faults)
             .await
             .context("starting Cloud Tasks")?;

@@ -11,7 +11,11 @@ use crate::{
 };
 
 /// The events of `document`, a JSON text, in its order, at most `room`. Where a step of the pointer finds nothing, or null, there are none.
-pub(crate) fn flatten<'json>(rule: &Flatten, document: &'json str, room: usize) -> Result<Vec<Fields<'json>>, Rejection> {
+pub(crate) fn flatten<'json>(
+    rule: &Flatten,
+    document: &'json str,
+    room: usize,
+) -> Result<Vec<Fields<'json>>, Rejection> {
     let mut walk = Walk { rule, carried: vec![None; rule.carry.len()], path: String::new(), events: Vec::new(), room };
     walk.at(document, 0)?;
     Ok(walk.events)

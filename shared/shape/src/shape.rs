@@ -107,7 +107,12 @@ impl Shape {
     }
 
     /// Puts `event` among the events where the filter keeps it.
-    fn keep(&self, event: Bytes, attributes: &BTreeMap<String, String>, shaped: &mut Shaped) -> Result<bool, Rejection> {
+    fn keep(
+        &self,
+        event: Bytes,
+        attributes: &BTreeMap<String, String>,
+        shaped: &mut Shaped,
+    ) -> Result<bool, Rejection> {
         let is_kept = match &self.stream.shaping.filter {
             Some(filter) => filter.holds(&self.probe.scan(&event)?, attributes),
             None => true,

@@ -61,9 +61,7 @@ const FLATTEN: &str = "flatten:
 #[test]
 fn a_document_becomes_its_events() {
     let found = events(FLATTEN, &feed());
-    let event = |stop: &str, trip: &str, time: u64| {
-        json!({ "stop_id": stop, "arrival": { "time": time }, "trip_id": trip, "arrival_time": time, "fetched": 1_706_781_600 })
-    };
+    let event = |stop: &str, trip: &str, time: u64| json!({ "stop_id": stop, "arrival": { "time": time }, "trip_id": trip, "arrival_time": time, "fetched": 1_706_781_600 });
     assert_eq!(
         found,
         [
@@ -177,7 +175,11 @@ fn ids_of_content_are_the_same_in_every_process() {
     let id = |stream: &Stream, json: &str| {
         let probe = catalog::Probe::new(stream);
         let event = probe.scan(json.as_bytes()).expect("an object");
-        stream.event_id(&event, None).expect("a rule").map(|id| id.to_string()).map_err(|rejection| rejection.to_string())
+        stream
+            .event_id(&event, None)
+            .expect("a rule")
+            .map(|id| id.to_string())
+            .map_err(|rejection| rejection.to_string())
     };
     let chosen = by("[/trip_id, /arrival/time]");
     // printf '["t1",1e1]' | sha256sum

@@ -96,9 +96,10 @@ fn duration(text: &str) -> Result<Duration, String> {
         };
         text[..at].parse::<u64>().ok()?.checked_mul(seconds)
     });
-    parsed.filter(|seconds| *seconds > 0).map(Duration::from_secs).ok_or_else(|| {
-        "expected a whole number above zero and `s`, `m` or `h`, e.g. `60s`".to_owned()
-    })
+    parsed
+        .filter(|seconds| *seconds > 0)
+        .map(Duration::from_secs)
+        .ok_or_else(|| "expected a whole number above zero and `s`, `m` or `h`, e.g. `60s`".to_owned())
 }
 
 pub(crate) async fn feed(global: &Global, args: FeedArgs) -> anyhow::Result<ExitCode> {

@@ -39,7 +39,8 @@ impl Iterator for Events {
             _ => query,
         };
         let visitor = random.random_range(0..5_000);
-        let time = Timestamp::constant(1_706_781_600, 0) + SignedDuration::from_millis(random.random_range(0..86_400_000));
+        let time =
+            Timestamp::constant(1_706_781_600, 0) + SignedDuration::from_millis(random.random_range(0..86_400_000));
         let id = format!("{:016x}-{number}", self.seed);
         let event = json!({
             "event_id": id,

@@ -110,7 +110,8 @@ impl Iterator for Events {
         let number = self.next;
         self.next += 1;
         let id = format!("{:016x}-{number}", self.seed);
-        let second = Timestamp::constant(1_706_781_600, 0) + SignedDuration::from_secs(self.random.random_range(0..7 * 86_400));
+        let second =
+            Timestamp::constant(1_706_781_600, 0) + SignedDuration::from_secs(self.random.random_range(0..7 * 86_400));
         let event = match self.random.random_range(0..10) {
             0..3 => self.order(&id, second),
             3..5 => self.inventory(&id, second),

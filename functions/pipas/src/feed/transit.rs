@@ -137,7 +137,7 @@ pub(super) async fn serve(
         .route("/gtfs-rt", get(protobuf))
         .route("/feed.json", get(json))
         .route("/feed.ndjson", get(ndjson))
-        .route("/stops.csv", get(async || ([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], stops_csv())))
+        .route("/stops.csv", get(stops))
         .with_state(Arc::new(Served { seed, vehicles }));
     println!("http://{address}/gtfs-rt, /feed.json, /feed.ndjson and /stops.csv; {vehicles} vehicles, seed {seed}");
     let over = async move {
@@ -148,6 +148,10 @@ pub(super) async fn serve(
     };
     axum::serve(listener, router).with_graceful_shutdown(over).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn stops() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], stops_csv())
 }
 
 async fn protobuf(State(served): State<Arc<Served>>, headers: HeaderMap) -> Response {

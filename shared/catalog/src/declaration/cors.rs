@@ -62,14 +62,30 @@ mod tests {
 
     #[test]
     fn origins_are_as_browsers_write_them() {
-        for good in
-            ["https://www.example.com", "http://localhost:3000", "https://a.b:8443", "http://[::1]:8080", "http://[::1]"]
-        {
+        for good in [
+            "https://www.example.com",
+            "http://localhost:3000",
+            "https://a.b:8443",
+            "http://[::1]:8080",
+            "http://[::1]",
+        ] {
             assert_eq!(origin(good).as_deref(), Some(good), "{good}");
         }
         for bad in [
-            "", "null", "*", "www.example.com", "https://", "https://Example.com", "https://a/", "https://a:443",
-            "http://a:80", "https://a:99999", "https://a:", "ftp://a", "https://*.a", "https://a b",
+            "",
+            "null",
+            "*",
+            "www.example.com",
+            "https://",
+            "https://Example.com",
+            "https://a/",
+            "https://a:443",
+            "http://a:80",
+            "https://a:99999",
+            "https://a:",
+            "ftp://a",
+            "https://*.a",
+            "https://a b",
         ] {
             assert_eq!(origin(bad), None, "{bad}");
         }

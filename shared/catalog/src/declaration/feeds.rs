@@ -28,14 +28,18 @@ fn feed(name: &str, at: &Cursor<'_>) -> Option<Feed> {
     }
     let mut settings = at.settings("a feed: a map with `url`, `format` and `every`")?;
     let url = settings.required("url", URL).and_then(|at| setting(&at, URL, is_url));
-    let format = settings.required("format", "how the feed is written, e.g. `json`").and_then(|at| at.choice("format", &FORMATS));
+    let format = settings
+        .required("format", "how the feed is written, e.g. `json`")
+        .and_then(|at| at.choice("format", &FORMATS));
     let every = settings
         .required("every", "the time between two fetches, e.g. `20s`")
         .and_then(|at| at_most(&at, LONGEST, "a feed is fetched at least once a day"));
     let timeout = settings
         .optional("timeout")
         .map_or(Some(DEFAULT_TIMEOUT), |at| at_most(&at, LONGEST_TIMEOUT, "a fetch takes at most 5 minutes"));
-    let max_bytes = settings.optional("max_bytes").map_or(Some(DEFAULT_MAX_BYTES), |at| at.positive("a number of bytes above zero"));
+    let max_bytes = settings
+        .optional("max_bytes")
+        .map_or(Some(DEFAULT_MAX_BYTES), |at| at.positive("a number of bytes above zero"));
     let backoff = settings
         .optional("backoff")
         .map_or(Some(DEFAULT_BACKOFF), |at| at_most(&at, LONGEST, "a feed that fails is tried at least once a day"));

@@ -18,7 +18,8 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>) -> Option<L
     let mut settings = at.settings("a lookup: a map with `file`, `key`, `from` and `columns`")?;
     let file = settings.required("file", "the path of a CSV file with a header, from the catalog's folder");
     let key = settings.required("key", "the column of the file that is sought in").and_then(|at| at.text("a column"));
-    let from = settings.required("from", "a JSON pointer to the value that is sought").and_then(|at| when::pointer(&at));
+    let from =
+        settings.required("from", "a JSON pointer to the value that is sought").and_then(|at| when::pointer(&at));
     let columns = settings
         .required("columns", "the columns that are added: a list, or a map of the event's fields to columns")
         .and_then(|at| read_columns(&at));
@@ -32,10 +33,14 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>) -> Option<L
     });
     let suffixes = settings.optional("suffixes").map_or(Some(String::new()), |at| {
         const EXPECTED: &str = "letters, e.g. `NS`";
-        let letters = |text: &str| (!text.is_empty() && text.chars().all(|char| char.is_ascii_alphabetic())).then(|| text.to_ascii_uppercase());
+        let letters = |text: &str| {
+            (!text.is_empty() && text.chars().all(|char| char.is_ascii_alphabetic())).then(|| text.to_ascii_uppercase())
+        };
         at.parse(EXPECTED, letters)
     });
-    let suffix_to = settings.optional("suffix_to").map_or(Some(None), |at| at.text("a field's name").map(|name| Some(name.to_owned())));
+    let suffix_to = settings
+        .optional("suffix_to")
+        .map_or(Some(None), |at| at.text("a field's name").map(|name| Some(name.to_owned())));
     let keeps_missing =
         settings.optional("missing").map_or(Some(true), |at| at.choice("treatment of what is not found", &MISSING));
     settings.finish();

@@ -56,7 +56,8 @@ fn rule(at: &Cursor<'_>) -> Option<Flatten> {
 }
 
 fn carried(at: &Cursor<'_>, events: &StarPointer) -> Option<Vec<Carry>> {
-    let entries = at.entries("a map of field names to JSON pointers in the document, e.g. `{ trip_id: /entity/*/trip/id }`")?;
+    let entries =
+        at.entries("a map of field names to JSON pointers in the document, e.g. `{ trip_id: /entity/*/trip/id }`")?;
     let carried = entries.iter().map(|(field, at)| {
         let pointer = at.parse(STAR_POINTER, StarPointer::parse)?;
         let carry = carry(field, &pointer, events);

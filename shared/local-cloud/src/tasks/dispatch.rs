@@ -12,10 +12,7 @@ use super::{
     engine::Engine,
     resource::{HttpRequest, Task, duration},
 };
-use crate::{
-    faults::Action,
-    pubsub::Oidc,
-};
+use crate::{faults::Action, pubsub::Oidc};
 
 /// How long an endpoint may take where the task does not say it.
 const DEADLINE: Duration = Duration::from_secs(600);

@@ -49,6 +49,7 @@ impl From<anyhow::Error> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let Self { code, status, message } = self;
-        (code, Json(json!({ "error": { "code": code.as_u16(), "message": message, "status": status } }))).into_response()
+        (code, Json(json!({ "error": { "code": code.as_u16(), "message": message, "status": status } })))
+            .into_response()
     }
 }

@@ -127,7 +127,8 @@ mod tests {
 
     #[test]
     fn a_task_is_sent_again_later_and_later() {
-        let config = RetryConfig { max_attempts: 7, max_doublings: 3, max_backoff: "1.5s".into(), ..Default::default() };
+        let config =
+            RetryConfig { max_attempts: 7, max_doublings: 3, max_backoff: "1.5s".into(), ..Default::default() };
         let waits: Vec<_> = (1..=7).map(|attempts| config.backoff(attempts).map(|wait| wait.as_millis())).collect();
         assert_eq!(waits, [Some(100), Some(200), Some(400), Some(800), Some(1500), Some(1500), None]);
     }

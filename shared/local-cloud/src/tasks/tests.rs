@@ -32,7 +32,8 @@ impl Target {
         let url = format!("http://{}/fetch", listener.local_addr().expect("an address"));
         let seen = target.clone();
         let handler = async move |headers: HeaderMap, body: String| {
-            let headers = headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("").to_owned()));
+            let headers =
+                headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("").to_owned()));
             seen.requests.lock().push((Timestamp::now(), headers.collect(), body));
             let refused = seen.refuses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
             if refused.is_ok() { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
@@ -89,7 +90,10 @@ async fn a_task_is_sent_at_its_time_and_its_name_is_taken_for_good() {
     let (at, headers, sent) = target.requests.lock()[0].clone();
     assert!(at >= due - SignedDuration::from_millis(5), "sent at {at}, due at {due}");
     assert_eq!((sent.as_str(), headers["x-a"].as_str(), headers["x-cloudtasks-taskname"].as_str()), ("hi", "1", "t-1"));
-    assert_eq!((headers["x-cloudtasks-queuename"].as_str(), headers["x-cloudtasks-taskretrycount"].as_str()), ("polls", "0"));
+    assert_eq!(
+        (headers["x-cloudtasks-queuename"].as_str(), headers["x-cloudtasks-taskretrycount"].as_str()),
+        ("polls", "0")
+    );
     let token = headers["authorization"].strip_prefix("Bearer ").expect("a token");
     let claims = jsonwebtoken::dangerous::insecure_decode::<Value>(token).expect("a token").claims;
     assert_eq!((&claims["email"], &claims["aud"]), (&json!("poller@p.example"), &json!(url)));
@@ -146,8 +150,16 @@ async fn what_is_wrong_or_not_done_is_refused_by_name() {
     let tasks = format!("{QUEUE}/tasks");
     assert!(told(&tasks, json!({ "task": {} })).await.starts_with("400 expected an `httpRequest`"));
     assert!(told(&tasks, json!({ "task": { "appEngineHttpRequest": {} } })).await.starts_with("501"));
-    assert!(told(&tasks, json!({ "task": { "httpRequest": { "url": "ftp://a" } } })).await.starts_with("400 expected a URL"));
-    assert!(told("projects/p/locations/l/queues/none/tasks", task("a", "http://a", SignedDuration::ZERO)).await.starts_with("400"));
+    assert!(
+        told(&tasks, json!({ "task": { "httpRequest": { "url": "ftp://a" } } }))
+            .await
+            .starts_with("400 expected a URL")
+    );
+    assert!(
+        told("projects/p/locations/l/queues/none/tasks", task("a", "http://a", SignedDuration::ZERO))
+            .await
+            .starts_with("400")
+    );
     let unnamed = json!({ "task": { "httpRequest": { "url": "http://a" } } });
     assert!(told("projects/p/locations/l/queues/none/tasks", unnamed.clone()).await.starts_with("404"));
     assert!(told(&format!("{QUEUE}:pause"), json!({})).await.starts_with("501"));
