@@ -223,7 +223,7 @@ async fn refusals_say_what_was_expected() {
     }
     insta::assert_json_snapshot!(problems);
     let put = world.http.put(format!("{}/v1/streams/chat/events", world.base)).send().await.expect("a response");
-    assert_eq!(put.headers()["allow"], "POST");
+    assert_eq!(put.headers()["allow"], "POST,OPTIONS");
     assert_eq!(world.peer.state().requests, 0);
 }
 
@@ -289,7 +289,7 @@ async fn the_streams_and_the_document_are_served() {
     let world = World::start().await;
     let (status, streams) = answer(world.http.get(format!("{}/v1/streams", world.base))).await;
     assert_eq!((status, &streams[0]["name"]), (StatusCode::OK, &json!("chat")));
-    assert_eq!(streams.as_array().map(Vec::len), Some(3));
+    assert_eq!(streams.as_array().map(Vec::len), Some(6));
     let (status, document) = answer(world.http.get(format!("{}/openapi.json", world.base))).await;
     assert_eq!((status, &document["info"]["title"]), (StatusCode::OK, &json!("Pipas receiver")));
 }
