@@ -76,7 +76,7 @@ lookup:
   stops: { file: none.csv, key: stop_id, from: /stop_id, columns: [name] }
   lines: { file: stops.csv, key: line, from: /line, match: [fuzzy], suffixes: N1, columns: [name, color], missing: skip }
 filter: { having: [/a] }
-cors: { origins: ['*', https://Example.com, https://a.example/], credentials: yes }";
+cors: { origins: ['*', https://Example.com, https://a.example/], credentials: sure }";
     insta::assert_snapshot!(load(bad, STOPS).expect_err("problems"));
 }
 

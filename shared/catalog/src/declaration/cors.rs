@@ -15,8 +15,8 @@ pub(super) fn read(at: &Cursor<'_>) -> Option<Cors> {
     let credentials = settings.optional("credentials");
     let max_age = settings.optional("max_age").map_or(Some(MAX_AGE), |at| at.parse(name::DURATION, name::duration));
     settings.finish();
-    let origins = origins?;
-    let declared = credentials.as_ref().map_or(Some(None), |at| at.boolean("`true` or `false`").map(Some))?;
+    let declared = credentials.as_ref().map_or(Some(None), |at| at.boolean("`true` or `false`").map(Some));
+    let (origins, declared) = (origins?, declared?);
     if let (Some(at), None, Some(true)) = (&credentials, &origins, declared) {
         at.problem("requests with credentials are not taken from any origin: list the origins");
     }
