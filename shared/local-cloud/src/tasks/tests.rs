@@ -18,10 +18,13 @@ use crate::{Action, Faults, LocalCloud, Options, Rule, When};
 
 const QUEUE: &str = "projects/p/locations/l/queues/polls";
 
+/// A request: when it came, its headers and its body.
+type Seen = (Timestamp, BTreeMap<String, String>, String);
+
 /// An endpoint that refuses the first so many requests.
 #[derive(Clone, Default)]
 struct Target {
-    requests: Arc<Mutex<Vec<(Timestamp, BTreeMap<String, String>, String)>>>,
+    requests: Arc<Mutex<Vec<Seen>>>,
     refuses: Arc<AtomicUsize>,
 }
 
