@@ -2,6 +2,7 @@
 
 mod catalog;
 pub mod chaos;
+mod feed_server;
 mod process;
 mod producer;
 mod python;
@@ -9,6 +10,7 @@ mod up;
 mod world;
 
 pub use catalog::changed_catalog;
+pub use feed_server::{FeedServer, FeedState};
 pub use process::Process;
 pub use producer::Producer;
 pub use python::python;

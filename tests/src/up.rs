@@ -21,8 +21,13 @@ pub struct Up {
 impl Up {
     /// Starts it with its data in `data_dir`, and waits until it is ready.
     pub async fn start(data_dir: &Path, more: &[&str]) -> anyhow::Result<Self> {
+        Self::start_with(&World::catalog_file(), data_dir, more).await
+    }
+
+    /// Starts it with another catalog.
+    pub async fn start_with(catalog: &Path, data_dir: &Path, more: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(Process::binary("pipas")?);
-        command.args(["up", "--ports-from", "0", "--catalog"]).arg(World::catalog_file());
+        command.args(["up", "--ports-from", "0", "--catalog"]).arg(catalog);
         command.arg("--data-dir").arg(data_dir).args(more).env_remove("PIPAS_REDIS_URL");
         let mut up = Self { child: command.stdin(Stdio::null()).spawn()? };
         eventually(Duration::from_secs(60), async || {

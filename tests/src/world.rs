@@ -142,6 +142,13 @@ impl World {
         self.compactor.as_ref().context("no compactor runs")?.pid()
     }
 
+    /// Starts a poller with these variables beside the usual ones; several may run.
+    pub fn poller(&self, more: &[(&'static str, String)]) -> anyhow::Result<Process> {
+        let mut env = vec![("PIPAS_POLLER_URL", "http://127.0.0.1:9".to_owned())];
+        env.extend(more.iter().cloned());
+        self.function("poller", &env)
+    }
+
     /// Kills the loader as `kill -9` does.
     pub fn kill_loader(&mut self) -> anyhow::Result<()> {
         self.loader.take().context("no loader runs")?.kill()

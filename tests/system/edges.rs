@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// A crate, and what it may use of ours. `*`: anything.
-const MAY_USE: [(&str, &[&str]); 22] = [
+const MAY_USE: [(&str, &[&str]); 24] = [
     ("event", &[]),
     ("service", &[]),
     ("googleapis", &[]),
@@ -18,8 +18,10 @@ const MAY_USE: [(&str, &[&str]); 22] = [
     ("storage-write", &["event", "catalog", "googleapis", "rows"]),
     ("archive", &["event", "catalog", "objects"]),
     ("registry", &["event", "catalog", "objects"]),
-    ("receiver", &["service", "event", "catalog", "pubsub", "rows"]),
-    ("poller", &["service", "event", "catalog", "pubsub"]),
+    ("shape", &["event", "catalog"]),
+    ("receiver", &["service", "event", "catalog", "pubsub", "rows", "shape"]),
+    ("gtfs-realtime", &[]),
+    ("poller", &["service", "event", "catalog", "pubsub", "shape", "objects", "gtfs-realtime"]),
     (
         "loader",
         &[

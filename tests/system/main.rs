@@ -9,6 +9,7 @@ mod dead_letters;
 mod edges;
 mod emulator;
 mod exactly_once;
+mod feeds;
 mod fence;
 mod foreign_clients;
 mod foreign_server;

@@ -55,13 +55,12 @@ impl Origin {
         self.message.attribute(PayloadMask::ATTRIBUTE) == Some("true")
     }
 
-    /// What the event says, and how often it was redriven. A redriven event says what it said at first, whatever a patch made
+    /// What the event says (`content`), and how often it was redriven. A redriven event says what it said at first, whatever a patch made
     /// of it since: so the ledger knows it as the event that it was.
-    pub(crate) fn payload(&self) -> PayloadHash {
-        let of_data = || PayloadHash::of(&self.message.data);
-        let Some(redrive) = &self.redrive else { return of_data() };
+    pub(crate) fn payload(&self, content: &[u8]) -> PayloadHash {
+        let Some(redrive) = &self.redrive else { return PayloadHash::of(content) };
         let first = redrive.payload.map(PayloadHash::from_bits).filter(|payload| !payload.is_unknown());
-        first.unwrap_or_else(of_data).redriven(redrive.next.redrives())
+        first.unwrap_or_else(|| PayloadHash::of(content)).redriven(redrive.next.redrives())
     }
 
     /// When the event was first seen: by the receiver, else by Pub/Sub; of a replay, when it was replayed.

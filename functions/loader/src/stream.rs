@@ -46,15 +46,16 @@ pub(crate) struct StreamLoader {
 /// An event on its way to a table.
 struct Routed<'a> {
     table: &'a Arc<Table>,
-    delivery: &'a Delivery,
+    declared: &'a catalog::Table,
     id: EventId,
+    payload: PayloadHash,
 }
 
 /// An event's table, found, and what is promised of it.
 struct Opened<'a> {
     table: &'a Arc<Table>,
+    declared: &'a catalog::Table,
     open: Arc<OpenTable>,
-    promised: &'a Delivery,
     is_lost: bool,
 }
 
@@ -170,7 +171,7 @@ impl StreamLoader {
 
     async fn give_up_as(
         &self,
-        Routed { table, delivery: promised, id }: Routed<'_>,
+        Routed { table, declared, id }: Routed<'_>,
         mut origin: Origin,
         room: Option<Room>,
         encode: impl Fn(&OpenTable, &Origin) -> Content,
@@ -178,7 +179,7 @@ impl StreamLoader {
         if origin.event_id.is_none() && id.as_str() == origin.message.message_id {
             return self.exhaust(origin, Some(table), None).await;
         }
-        let is_lost = self.is_lost(&table.services, promised).await?;
+        let is_lost = self.is_lost(&table.services, &declared.delivery).await?;
         origin.event_id = Some(id);
         let open = match table.open().await {
             Ok(open) => open,
@@ -190,7 +191,7 @@ impl StreamLoader {
             Content::Rejected(fault) => Content::Rejected(exhausted(deliveries, Some(&fault))),
             Content::Row { .. } | Content::DeadLetter { .. } => Content::Rejected(exhausted(deliveries, None)),
         };
-        self.offer(Opened { table, open, promised, is_lost }, Arc::new(origin), content, room).await
+        self.offer(Opened { table, declared, open, is_lost }, Arc::new(origin), content, room).await
     }
 
     /// Writes the dead letter of an event that is given up without a claim.
@@ -227,14 +228,14 @@ impl StreamLoader {
     fn raw_tables(&self, id: &EventId) -> impl Iterator<Item = Routed<'_>> {
         self.raw.iter().filter_map(move |at| {
             let (table, declared) = (self.tables.get(*at)?, self.stream.tables.get(*at)?);
-            Some(Routed { table, delivery: &declared.delivery, id: id.clone() })
+            Some(Routed { table, declared, id: id.clone() })
         })
     }
 
     /// The event on its way to a table of the stream.
     fn routed<'a>(&'a self, table: &'a catalog::Table, id: &EventId) -> Option<Routed<'a>> {
         let at = self.stream.tables.iter().position(|known| known.key == table.key)?;
-        Some(Routed { table: self.tables.get(at)?, delivery: &table.delivery, id: id.clone() })
+        Some(Routed { table: self.tables.get(at)?, declared: table, id: id.clone() })
     }
 
     async fn reject(&self, mut origin: Origin, rejection: Rejection) -> Ended {
@@ -259,12 +260,12 @@ impl StreamLoader {
 
     async fn load_as(
         &self,
-        Routed { table, delivery: promised, id }: Routed<'_>,
+        Routed { table, declared, id }: Routed<'_>,
         mut origin: Origin,
         room: Room,
         encode: impl Fn(&OpenTable, &Origin) -> Content,
     ) -> Ended {
-        let is_lost = self.is_lost(&table.services, promised).await?;
+        let is_lost = self.is_lost(&table.services, &declared.delivery).await?;
         let mut open = table.open().await?;
         origin.event_id = Some(id);
         let mut content = encode(&open, &origin);
@@ -274,13 +275,13 @@ impl StreamLoader {
             open = table.open().await?;
             content = encode(&open, &origin);
         }
-        self.offer(Opened { table, open, promised, is_lost }, Arc::new(origin), content, Some(room)).await
+        self.offer(Opened { table, declared, open, is_lost }, Arc::new(origin), content, Some(room)).await
     }
 
     /// Hands the event to its table as the stream promises, and waits for what becomes of it.
     async fn offer(
         &self,
-        Opened { table, open, promised, is_lost }: Opened<'_>,
+        Opened { table, declared, open, is_lost }: Opened<'_>,
         origin: Arc<Origin>,
         content: Content,
         room: Option<Room>,
@@ -288,13 +289,13 @@ impl StreamLoader {
         let Some(id) = &origin.event_id else { return Err(LoaderError::Undecided) };
         let incoming = Incoming {
             key: open.key(id),
-            payload: origin.payload(),
+            payload: origin.payload(self.stream.content(declared, id, &origin.message.data)),
             content,
             origin: Arc::clone(&origin),
             generation: None,
             room,
         };
-        let answer = match promised {
+        let answer = match &declared.delivery {
             Delivery::ExactlyOnce if is_lost => {
                 table.services.metrics.unclaimed.with_label_values(&[&self.stream.name]).inc();
                 at_least_once::load(table, &open, incoming, self.stream.dedupe_window).await?

@@ -150,7 +150,11 @@ fn examine(catalog: &Catalog, rates: &BTreeMap<&str, f64>, args: &CheckArgs) -> 
 fn of_stream(stream: &Stream, rate: Option<f64>) -> CheckedStream {
     CheckedStream {
         stream: stream.name.clone(),
-        event_id: stream.event_id.as_ref().map_or_else(|| "the producer's".to_owned(), ToString::to_string),
+        event_id: match (&stream.event_id, &stream.content_hash) {
+            (Some(pointer), _) => pointer.to_string(),
+            (None, Some(_)) => "of content".to_owned(),
+            (None, None) => "the producer's".to_owned(),
+        },
         dedupe_window_seconds: stream.dedupe_window.as_secs(),
         tables: stream.tables.iter().map(of_table).collect(),
         rate_per_second: rate,

@@ -2,7 +2,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{audit, check, dead_letters, demo, drill, probe, query, replay, schema, send, status, up};
+use crate::{audit, check, dead_letters, demo, drill, feed, probe, query, replay, schema, send, status, up};
 
 /// JSON events over HTTPS, exactly once, into BigQuery and an Avro archive.
 #[derive(Debug, Parser)]
@@ -37,6 +37,7 @@ enum Command {
     Status(status::StatusArgs),
     /// Send generated conversations, some of them twice, and print the closed account
     Demo(demo::DemoArgs),
+    Feed(feed::FeedArgs),
     Audit(audit::AuditArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
     Check(check::CheckArgs),
@@ -66,6 +67,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::Query(args) => query::query(&global, args).await.map(|()| ExitCode::SUCCESS),
             Command::Status(args) => status::status(&global, args).await.map(|()| ExitCode::SUCCESS),
             Command::Demo(args) => demo::demo(&global, args).await,
+            Command::Feed(args) => feed::feed(&global, args).await,
             Command::Audit(args) => audit::command(&global, args).await,
             Command::DeadLetters(args) => dead_letters::command(&global, args).await,
             Command::Check(args) => check::check(&global, &args),

@@ -33,6 +33,7 @@ pub struct Conversations {
     random: StdRng,
     next: u64,
     count: u64,
+    first_order: u64,
 }
 
 /// One event as a producer sends it.
@@ -47,12 +48,17 @@ pub struct Line {
 impl Conversations {
     /// `count` conversations from `seed`.
     pub fn new(seed: u64, count: u64) -> Self {
-        Self { random: StdRng::seed_from_u64(seed), next: 0, count }
+        Self { random: StdRng::seed_from_u64(seed), next: 0, count, first_order: 70_000_000 }
+    }
+
+    /// The same, their orders numbered from `first`.
+    pub fn numbered_from(self, first: u64) -> Self {
+        Self { first_order: first, ..self }
     }
 
     fn conversation(&mut self, number: u64) -> Vec<Line> {
+        let order_id = self.first_order + number;
         let random = &mut self.random;
-        let order_id = 70_000_000 + number;
         let courier_id = random.random_range(45_000_000..46_000_000_u64);
         let customer_id = random.random_range(57_000_000..58_000_000_u64);
         let city = CITIES.choose(random).unwrap_or(&"ROM");

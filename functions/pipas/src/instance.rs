@@ -24,6 +24,8 @@ pub struct Endpoints {
     pub compactor: String,
     /// Takes replays.
     pub replayer: String,
+    /// Takes the scheduler's triggers and the tasks of feeds.
+    pub poller: String,
     /// Pub/Sub, gRPC.
     pub pubsub: String,
     /// BigQuery, REST.
@@ -32,6 +34,8 @@ pub struct Endpoints {
     pub bigquery_storage: String,
     /// Cloud Storage, JSON API.
     pub storage: String,
+    /// Cloud Tasks, REST.
+    pub tasks: String,
     /// The process id of `pipas up`.
     pub pid: u32,
 }
@@ -51,10 +55,12 @@ impl Endpoints {
             deadletter: String::new(),
             compactor: String::new(),
             replayer: String::new(),
+            poller: String::new(),
             pubsub: local.pubsub.clone(),
             bigquery: local.bigquery.clone(),
             bigquery_storage: local.bigquery_storage.clone(),
             storage: local.storage.clone(),
+            tasks: local.tasks.clone(),
             pid: std::process::id(),
         }
     }
@@ -73,6 +79,11 @@ impl Endpoints {
         serde_json::from_str(&text).with_context(|| format!("{} is not what `pipas up` writes", file.display()))
     }
 
+    /// The queue of the feeds' tasks.
+    pub fn queue(&self) -> String {
+        format!("projects/{}/locations/local/queues/pipas-feeds", self.project)
+    }
+
     /// What every function is told, as a deployment would tell it; here nobody signs pushes.
     pub fn environment(&self, catalog: &Path) -> Vec<(&'static str, String)> {
         vec![
@@ -84,6 +95,9 @@ impl Endpoints {
             ("PIPAS_STORAGE_ENDPOINT", self.storage.clone()),
             ("PIPAS_ARCHIVE_BUCKET", self.archive_bucket.clone()),
             ("PIPAS_REGISTRY_BUCKET", self.registry_bucket.clone()),
+            ("PIPAS_TASKS_ENDPOINT", self.tasks.clone()),
+            ("PIPAS_TASKS_QUEUE", self.queue()),
+            ("PIPAS_POLLER_URL", self.poller.clone()),
             ("PIPAS_PUSH_AUTH", "none".to_owned()),
         ]
     }
@@ -98,17 +112,19 @@ impl Endpoints {
     }
 
     /// The parts with their addresses, in the order in which people read them.
-    pub(crate) fn rows(&self) -> [(&'static str, &str, &'static str); 9] {
+    pub(crate) fn rows(&self) -> [(&'static str, &str, &'static str); 11] {
         [
             ("receiver", &self.receiver, "POST /v1/streams/{stream}/events"),
             ("loader", &self.loader, "push deliveries"),
             ("deadletter", &self.deadletter, "push deliveries of dead-letter topics"),
             ("compactor", &self.compactor, "POST /compact"),
             ("replayer", &self.replayer, "POST /replay"),
+            ("poller", &self.poller, "POST /poll, POST /fetch"),
             ("Pub/Sub", &self.pubsub, "gRPC: PUBSUB_EMULATOR_HOST"),
             ("BigQuery", &self.bigquery, "REST v2"),
             ("BigQuery Storage", &self.bigquery_storage, "gRPC: Storage Write"),
             ("Cloud Storage", &self.storage, "JSON API: STORAGE_EMULATOR_HOST"),
+            ("Cloud Tasks", &self.tasks, "REST v2"),
         ]
     }
 }

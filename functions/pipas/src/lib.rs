@@ -11,6 +11,7 @@ mod counters;
 mod dead_letters;
 mod demo;
 mod drill;
+mod feed;
 mod instance;
 mod mask_key;
 mod post;

@@ -6,6 +6,7 @@ use anyhow::Context;
 use catalog::Catalog;
 use objects::{ObjectStore, StoreConfig};
 use pubsub::{DeadLetterPolicy, RetryBackoff, SubscriptionSpec, TopicSpec};
+use serde_json::json;
 use storage_write::Tables;
 
 use crate::instance::Endpoints;
@@ -18,6 +19,7 @@ const RETRY: RetryBackoff = RetryBackoff { minimum: Duration::from_millis(100), 
 pub async fn provision(catalog: &Catalog, endpoints: &Endpoints) -> anyhow::Result<()> {
     buckets(endpoints).await?;
     warehouse(catalog, endpoints).await?;
+    queue(endpoints).await.context("the queue of the feeds' tasks")?;
     topics(catalog, endpoints).await
 }
 
@@ -78,6 +80,19 @@ async fn warehouse(catalog: &Catalog, endpoints: &Endpoints) -> anyhow::Result<(
     let made: Vec<_> = unique.chain([catalog::open_dead_letters_view()]).collect();
     for view in made.iter().chain(catalog.views.values()) {
         tables.create_view(view).await.with_context(|| format!("view {}", view.name))?;
+    }
+    Ok(())
+}
+
+/// Makes the queue of the feeds' tasks.
+async fn queue(endpoints: &Endpoints) -> anyhow::Result<()> {
+    let name = endpoints.queue();
+    let parent = name.rsplit_once("/queues/").map_or("", |(parent, _)| parent);
+    let url = format!("{}/v2/{parent}/queues", endpoints.tasks);
+    let queue = json!({ "name": name, "retryConfig": { "maxAttempts": 3, "minBackoff": "1s", "maxBackoff": "5s" } });
+    let answer = reqwest::Client::new().post(url).json(&queue).send().await?;
+    if answer.status() != reqwest::StatusCode::CONFLICT {
+        answer.error_for_status()?;
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use catalog::Catalog;
 use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use futures::future::try_join_all;
+use jiff::Timestamp;
 use local_cloud::{Addresses, Faults, LocalCloud};
 use service::{App, Env};
 use tokio::{
@@ -195,7 +196,7 @@ impl Instance {
     async fn start(args: &UpArgs, catalog: &Catalog, data: &DataDir) -> anyhow::Result<Self> {
         let address = |offset: u16| -> anyhow::Result<SocketAddr> {
             let port = if args.ports_from == 0 { Some(0) } else { args.ports_from.checked_add(offset) };
-            let port = port.with_context(|| format!("--ports-from {} leaves no room for 8 ports", args.ports_from))?;
+            let port = port.with_context(|| format!("--ports-from {} leaves no room for 11 ports", args.ports_from))?;
             Ok(SocketAddr::new(args.host, port))
         };
         let receiver = listen("receiver", address(0)?).await?;
@@ -203,6 +204,7 @@ impl Instance {
         let compactor = listen("compactor", address(2)?).await?;
         let deadletter = listen("deadletter", address(7)?).await?;
         let replayer = listen("replayer", address(8)?).await?;
+        let poller = listen("poller", address(9)?).await?;
         let cloud = LocalCloud::start(local_cloud::Options {
             data_dir: Some(data.path.clone()),
             project: PROJECT.to_owned(),
@@ -211,6 +213,7 @@ impl Instance {
                 bigquery: address(4)?,
                 bigquery_storage: address(5)?,
                 storage: address(6)?,
+                tasks: address(10)?,
             },
             faults: Faults::default(),
         })
@@ -221,6 +224,7 @@ impl Instance {
             deadletter: url(&deadletter)?,
             compactor: url(&compactor)?,
             replayer: url(&replayer)?,
+            poller: url(&poller)?,
             ..Endpoints::of_cloud(PROJECT, cloud.endpoints())
         };
         let env = environment(args, catalog, &endpoints, data)?;
@@ -233,12 +237,14 @@ impl Instance {
         let compactor_app =
             compactor::router(compactor::Compactor::connect(&compactor::Config::from_env(&env)?).await?)?;
         let replayer_app = replayer::router(replayer::Replayer::connect(&replayer::Config::from_env(&env)?).await?)?;
+        let poller_app = poller::router(poller::Poller::connect(&poller::Config::from_env(&env)?).await?)?;
         let functions = vec![
             Function::start("receiver", receiver, receiver_app),
             Function::start("deadletter", deadletter, deadletter_app),
             Function::start("loader", loader, loader_app),
             Function::start("compactor", compactor, compactor_app),
             Function::start("replayer", replayer, replayer_app),
+            Function::start("poller", poller, poller_app),
         ];
         let streams: Vec<String> = catalog.streams.keys().cloned().collect();
         let carried = Ledgered::read(&data.path)?.total;
@@ -246,6 +252,9 @@ impl Instance {
         let mut instance = Self { endpoints, cloud, functions, schedules: JoinSet::new(), streams, carried, stop };
         instance.write_account(&data.path).await?;
         instance.schedule(args, data);
+        if catalog.feeds().next().is_some() {
+            instance.poll();
+        }
         Ok(instance)
     }
 
@@ -284,6 +293,29 @@ impl Instance {
         });
     }
 
+    /// Posts to the poller at the beginning of each minute, as Cloud Scheduler does; and now, for what is left of this one.
+    fn poll(&mut self) {
+        const MINUTE: i64 = 60;
+        let (url, stop) = (format!("{}/poll", self.endpoints.poller), self.stop.clone());
+        self.schedules.spawn(async move {
+            let http = reqwest::Client::new();
+            loop {
+                let minute = Timestamp::now().as_second().div_euclid(MINUTE) * MINUTE;
+                let scheduled = Timestamp::from_second(minute).unwrap_or_default().to_string();
+                let request = http.post(&url).header("x-cloudscheduler-scheduletime", scheduled);
+                let answer = request.send().await.and_then(reqwest::Response::error_for_status);
+                if let Err(error) = answer {
+                    tracing::warn!(%error, "the poller's trigger failed");
+                }
+                let next = Timestamp::from_second(minute + MINUTE).unwrap_or(Timestamp::MAX);
+                let wait = Duration::try_from(next.duration_since(Timestamp::now())).unwrap_or_default();
+                if !tick(&stop, wait).await {
+                    return;
+                }
+            }
+        });
+    }
+
     async fn write_account(&self, path: &Path) -> anyhow::Result<()> {
         write_account(&reqwest::Client::new(), &self.endpoints, &self.streams, &self.carried, path).await
     }
@@ -305,7 +337,7 @@ impl Instance {
         while self.schedules.join_next().await.is_some() {}
         let account = self.write_account(&data.path).await;
         let (feeding, emptying): (Vec<_>, Vec<_>) =
-            self.functions.into_iter().partition(|function| ["receiver", "replayer"].contains(&function.name));
+            self.functions.into_iter().partition(|function| matches!(function.name, "receiver" | "replayer" | "poller"));
         for together in [feeding, emptying] {
             try_join_all(together.into_iter().map(Function::stop)).await?;
         }

@@ -50,6 +50,8 @@ pub(crate) enum ReceiverError {
     UnknownStream { stream: String, streams: Vec<String> },
     #[error("{method} is not allowed on {path}")]
     MethodNotAllowed { method: Method, path: String },
+    #[error("pages of {origin} may not send to the stream")]
+    Origin { origin: String },
     #[error("{found}; expected {}", crate::headers::ACCEPTED_TYPES)]
     MediaType { found: String },
     #[error("the content encoding `{found}` is not supported; expected gzip, zstd or none")]
@@ -95,6 +97,9 @@ impl ReceiverError {
             Self::MethodNotAllowed { .. } => {
                 (StatusCode::METHOD_NOT_ALLOWED, "urn:pipas:problem:method-not-allowed", "Method not allowed")
             }
+            Self::Origin { .. } => {
+                (StatusCode::FORBIDDEN, "urn:pipas:problem:origin-not-allowed", "Origin not allowed")
+            }
             Self::MediaType { .. } | Self::ContentEncoding { .. } => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "urn:pipas:problem:unsupported-media-type",
@@ -120,6 +125,7 @@ impl ReceiverError {
     pub(crate) fn result(&self) -> &'static str {
         match self {
             Self::UnknownStream { .. } | Self::MethodNotAllowed { .. } => "no_stream",
+            Self::Origin { .. } => "origin_not_allowed",
             Self::MediaType { .. } | Self::ContentEncoding { .. } | Self::Header { .. } => "bad_request",
             Self::Body { .. } | Self::Empty | Self::BadEvents { .. } => "invalid",
             Self::LargeEvents { .. } | Self::LargeBody { .. } | Self::ManyEvents { .. } => "too_large",
@@ -148,6 +154,7 @@ impl ReceiverError {
             }
             Self::ContentEncoding { .. } => problem.header(header::ACCEPT_ENCODING, "gzip, zstd"),
             Self::MethodNotAllowed { .. }
+            | Self::Origin { .. }
             | Self::MediaType { .. }
             | Self::Header { .. }
             | Self::Body { .. }

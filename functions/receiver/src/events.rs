@@ -1,5 +1,7 @@
 //! `POST /v1/streams/{stream}/events`.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     body::Body,
@@ -11,7 +13,13 @@ use serde::Serialize;
 use service::{RequestTrace, SpanKind, Tracer};
 use utoipa::ToSchema;
 
-use crate::{Receiver, body, error::ReceiverError, headers::Producer, intake::Intake, openapi};
+use crate::{
+    Receiver, body,
+    error::ReceiverError,
+    headers::Producer,
+    intake::{Intake, Taken},
+    openapi,
+};
 
 /// The events that were accepted: each is on the stream's topic.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -22,6 +30,16 @@ pub struct Accepted {
     /// Their ids, in the order of the body.
     #[schema(example = json!(["018d6449-9b7e-7c5a-9d4e-5a2f1f6f3c11"]))]
     pub event_ids: Vec<String>,
+    /// How many events the stream's filter left out, where it did.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub filtered: u64,
+    /// The values that the stream's lookups did not find, by lookup, where there are any; the first hundred of each.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_found: BTreeMap<String, Vec<String>>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Sends events to a stream.
@@ -32,6 +50,9 @@ pub struct Accepted {
 /// 200 means that every event of the request is on the stream's topic. A request with a bad event publishes nothing, and the
 /// answer lists what is wrong where. After 429 or 503 send the request again with the same Idempotency-Key: it gives the
 /// same ids, and events that were on the topic already become no second row.
+///
+/// Where the stream cuts documents into events, what is said here of events holds for those that come of the documents. A
+/// web page may send to a stream that lists its origin (`cors`), with `fetch` or `navigator.sendBeacon`.
 ///
 /// An event's id is, in this order: what stands at the stream's `event_id` pointer; `ce-id`; made of `Idempotency-Key`
 /// (itself for a single event, a UUID of stream, key and place for each of several); a new UUIDv7.
@@ -96,10 +117,15 @@ async fn take(
     publishing.attribute("messaging.system", "gcp_pubsub").attribute("messaging.destination.name", intake.name());
     publishing.attribute("messaging.batch.message_count", count);
     let published = match intake.events(slices, &producer, publishing.context(), Timestamp::now()) {
-        Ok(events) => intake.publish(events, &receiver.metrics).await,
+        Ok(Taken { events, filtered, missing }) => {
+            intake.publish(events, &receiver.metrics).await.map(|event_ids| (event_ids, filtered, missing))
+        }
         Err(error) => Err(error),
     };
     publishing.end(published.as_ref().map(drop).map_err(ReceiverError::result));
-    let event_ids = published.inspect_err(|error| receiver.metrics.refused(intake.name(), error, count))?;
-    Ok(Json(Accepted { accepted: event_ids.len(), event_ids }))
+    let refused = |error: &ReceiverError| receiver.metrics.refused(intake.name(), error, count);
+    let (event_ids, filtered, missing) = published.inspect_err(refused)?;
+    receiver.metrics.shaped(intake.name(), filtered, &missing);
+    let not_found = missing.0.into_iter().map(|(lookup, (_, values))| (lookup, values.into_iter().collect())).collect();
+    Ok(Json(Accepted { accepted: event_ids.len(), event_ids, filtered, not_found }))
 }

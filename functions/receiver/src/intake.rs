@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
-use catalog::{Probe, Stream};
+use catalog::{Cors, Probe, Stream};
 use event::{Event, EventId, Timestamp};
 use pubsub::{MAX_MESSAGE_BYTES, Outgoing, PublishError, Publisher};
 use rows::Checker;
 use service::TraceContext;
+use shape::{Missing, Shape};
 
 use crate::{
-    body::{BadEvents, Slice},
+    body::{BadEvents, MAX_EVENTS, Slice},
     error::{BadEvent, ReceiverError, Unpublished},
     headers::Producer,
     metrics::{ACCEPTED, Metrics},
@@ -24,8 +25,19 @@ pub(crate) struct Intake {
     stream: Stream,
     /// What is looked for in each event; `None`: nothing.
     probe: Option<Probe>,
+    /// How documents become events; `None`: they are.
+    shape: Option<Shape>,
     publisher: Publisher,
     checker: Checker,
+}
+
+/// A request's events, and what became of the rest of it.
+pub(crate) struct Taken {
+    pub(crate) events: Vec<Event>,
+    /// Events that the stream's filter left out.
+    pub(crate) filtered: u64,
+    /// What the stream's lookups did not find.
+    pub(crate) missing: Missing,
 }
 
 /// What an event's JSON says of it.
@@ -36,9 +48,15 @@ struct Found {
 
 impl Intake {
     pub(crate) fn new(stream: Stream, publisher: Publisher, checker: Checker) -> Self {
-        let has_ids = stream.event_id.is_some() || stream.tables.iter().any(|table| table.event_id.is_some());
+        let has_ids = stream.has_event_ids() || stream.tables.iter().any(|table| table.event_id.is_some());
         let probe = (has_ids || stream.ordering_key.is_some()).then(|| Probe::new(&stream));
-        Self { stream, probe, publisher, checker }
+        let shape = Shape::new(&stream);
+        Self { stream, probe, shape, publisher, checker }
+    }
+
+    /// Which web pages may send to the stream.
+    pub(crate) fn cors(&self) -> Option<&Cors> {
+        self.stream.cors.as_ref()
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -66,9 +84,10 @@ impl Intake {
         producer: &Producer,
         trace: TraceContext,
         now: Timestamp,
-    ) -> Result<Vec<Event>, ReceiverError> {
+    ) -> Result<Taken, ReceiverError> {
+        let (slices, filtered, missing) = self.shaped(slices, producer)?;
         let (count, traceparent) = (slices.len(), trace.to_string());
-        if self.stream.event_id.is_none() {
+        if !self.stream.has_event_ids() && count > 0 {
             producer.ids.check(count)?;
         }
         let (mut bad, mut large) = (BadEvents::default(), BadEvents::default());
@@ -90,7 +109,35 @@ impl Intake {
         if large.count > 0 {
             return Err(ReceiverError::LargeEvents { count: large.count, events: large.listed });
         }
-        Ok(events)
+        Ok(Taken { events, filtered, missing })
+    }
+
+    /// The events of the documents that a request holds. Each stands where its document does.
+    fn shaped(&self, documents: Vec<Slice>, producer: &Producer) -> Result<(Vec<Slice>, u64, Missing), ReceiverError> {
+        let Some(shape) = &self.shape else { return Ok((documents, 0, Missing::default())) };
+        let (mut events, mut filtered, mut missing) = (Vec::new(), 0, Missing::default());
+        let mut bad = BadEvents::default();
+        for (index, document) in documents.into_iter().enumerate() {
+            let (line, column) = (document.line, document.column);
+            match shape.events(&document.data, &producer.attributes) {
+                Ok(shaped) => {
+                    filtered += shaped.filtered;
+                    missing.merge(shaped.missing);
+                    events.extend(shaped.events.into_iter().map(|data| Slice { data, line, column }));
+                }
+                Err(rejection) => {
+                    let at = rejection.pointer.map(|pointer| format!(" at {pointer}")).unwrap_or_default();
+                    bad.add(BadEvent { index: Some(index), line, column, detail: format!("{}{at}", rejection.detail) });
+                }
+            }
+            if events.len() > MAX_EVENTS {
+                return Err(ReceiverError::ManyEvents { limit: MAX_EVENTS });
+            }
+        }
+        match bad.count {
+            0 => Ok((events, filtered, missing)),
+            count => Err(ReceiverError::BadEvents { count, events: bad.listed }),
+        }
     }
 
     fn event(
@@ -119,10 +166,11 @@ impl Intake {
         let Some(probe) = &self.probe else { return Ok(Found { id: None, ordering_key: None }) };
         let probed = probe.scan(&slice.data).map_err(|rejection| rejection.detail)?;
         let table = probed.route(&self.stream, &producer.attributes);
-        let pointer = table.and_then(|table| table.event_id.as_ref()).or(self.stream.event_id.as_ref());
-        let id = pointer.map(|pointer| {
-            let id = probed.text(pointer).ok_or_else(|| format!("expected the event's id at {pointer}, found none"))?;
-            EventId::new(&id).map_err(|error| format!("{error} at {pointer}"))
+        let id = self.stream.event_id(&probed, table).map(|id| {
+            id.map_err(|rejection| match rejection.pointer {
+                Some(pointer) => format!("{} at {pointer}", rejection.detail),
+                None => rejection.detail,
+            })
         });
         let ordering_key = self.stream.ordering_key.as_ref().and_then(|pointer| probed.text(pointer));
         match ordering_key {
@@ -138,7 +186,7 @@ impl Intake {
         let started = Instant::now();
         let ids: Vec<String> = events.iter().map(|event| event.id.to_string()).collect();
         let bytes: usize = events.iter().map(|event| event.data.len()).sum();
-        let results = self.publisher.publish(events.into_iter().map(outgoing).collect()).await;
+        let results = self.publisher.publish(events.into_iter().map(Outgoing::from).collect()).await;
         let stream = self.stream.name.as_str();
         metrics.publish_duration.with_label_values(&[stream]).observe(started.elapsed().as_secs_f64());
         let published = results.iter().filter(|result| result.is_ok()).count();
@@ -170,18 +218,10 @@ fn cause(results: &[Result<String, PublishError>]) -> Option<PublishError> {
     errors.clone().find(says_why).or_else(|| errors.next()).cloned()
 }
 
-fn outgoing(event: Event) -> Outgoing {
-    Outgoing {
-        attributes: event.message_attributes(),
-        ordering_key: event.ordering_key.unwrap_or_default(),
-        data: event.data,
-    }
-}
-
 fn size(event: &Event) -> usize {
     // Attributes hold a few kilobytes at most (their values are bounded), so small events need not be written out to be measured.
     const SURELY_FITS: usize = MAX_MESSAGE_BYTES / 2;
-    if event.data.len() <= SURELY_FITS { event.data.len() } else { outgoing(event.clone()).size() }
+    if event.data.len() <= SURELY_FITS { event.data.len() } else { Outgoing::from(event.clone()).size() }
 }
 
 fn too_large(size: usize) -> String {

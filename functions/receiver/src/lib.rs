@@ -7,6 +7,7 @@
 mod body;
 mod check;
 mod config;
+mod cors;
 mod error;
 mod events;
 mod headers;
@@ -20,6 +21,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Router,
+    middleware::from_fn_with_state,
     routing::{get, post},
 };
 use catalog::Catalog;
@@ -87,7 +89,10 @@ pub fn router(receiver: Receiver) -> Result<App, StartError> {
     let registry = receiver.metrics.registry()?;
     let intakes = Arc::clone(&receiver.intakes);
     let router = Router::new()
-        .route("/v1/streams/{stream}/events", post(events::post))
+        .route(
+            "/v1/streams/{stream}/events",
+            post(events::post).options(cors::options).layer(from_fn_with_state(receiver.clone(), cors::guard)),
+        )
         .route("/v1/streams/{stream}/check", post(check::post))
         .route("/v1/streams", get(streams::list))
         .route("/openapi.json", get(openapi::get))

@@ -2,6 +2,8 @@
 
 use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
+use shape::Missing;
+
 use crate::error::ReceiverError;
 
 /// Events of accepted and refused requests, by stream and result.
@@ -13,6 +15,11 @@ pub(crate) const BYTES: &str = "pipas_receiver_event_bytes_total";
 /// Seconds from handing events to Pub/Sub to its answer for the last of them.
 pub(crate) const PUBLISH_DURATION: &str = "pipas_receiver_publish_duration_seconds";
 
+/// Events that a stream's filter left out, by stream.
+pub(crate) const FILTERED: &str = "pipas_receiver_filtered_events_total";
+/// Events for which a lookup found nothing, by stream and lookup.
+pub(crate) const NOT_FOUND: &str = "pipas_receiver_lookups_not_found_total";
+
 /// The result of events that are on the topic; the others are [`crate::error::ReceiverError::result`]'s.
 pub(crate) const ACCEPTED: &str = "accepted";
 
@@ -22,6 +29,8 @@ pub(crate) struct Metrics {
     pub(crate) refused_requests: IntCounterVec,
     pub(crate) bytes: IntCounterVec,
     pub(crate) publish_duration: HistogramVec,
+    filtered: IntCounterVec,
+    not_found: IntCounterVec,
 }
 
 impl Metrics {
@@ -37,6 +46,11 @@ impl Metrics {
             )?,
             bytes: IntCounterVec::new(Opts::new(BYTES, "Bytes of accepted events"), &["stream"])?,
             publish_duration: HistogramVec::new(duration, &["stream"])?,
+            filtered: IntCounterVec::new(Opts::new(FILTERED, "Events that a filter left out"), &["stream"])?,
+            not_found: IntCounterVec::new(
+                Opts::new(NOT_FOUND, "Events for which a lookup found nothing"),
+                &["stream", "lookup"],
+            )?,
         })
     }
 
@@ -49,6 +63,16 @@ impl Metrics {
         self.events.with_label_values(&[stream, error.result()]).inc_by(events as u64);
     }
 
+    /// Counts what a stream's shape did to the events of a request.
+    pub(crate) fn shaped(&self, stream: &str, filtered: u64, missing: &Missing) {
+        if filtered > 0 {
+            self.filtered.with_label_values(&[stream]).inc_by(filtered);
+        }
+        for (lookup, (count, _)) in &missing.0 {
+            self.not_found.with_label_values(&[stream, lookup.as_str()]).inc_by(*count);
+        }
+    }
+
     /// A registry of these metrics.
     pub(crate) fn registry(&self) -> Result<Registry, prometheus::Error> {
         let registry = Registry::new();
@@ -56,6 +80,8 @@ impl Metrics {
         registry.register(Box::new(self.refused_requests.clone()))?;
         registry.register(Box::new(self.bytes.clone()))?;
         registry.register(Box::new(self.publish_duration.clone()))?;
+        registry.register(Box::new(self.filtered.clone()))?;
+        registry.register(Box::new(self.not_found.clone()))?;
         Ok(registry)
     }
 }

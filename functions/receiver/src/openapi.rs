@@ -145,6 +145,7 @@ fn samples() -> Vec<ReceiverError> {
             stream: "chat".to_owned(),
             streams: vec!["courier-chat".to_owned(), "events".to_owned()],
         },
+        ReceiverError::Origin { origin: "https://other.example".to_owned() },
         ReceiverError::LargeBody { limit: 32 << 20 },
         ReceiverError::LargeEvents {
             count: 1,

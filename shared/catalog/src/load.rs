@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fmt, path::Path};
 
-use crate::{ArchiveSettings, Problem, Quotas, Registry, Stream, Table, TableName, View, declaration};
+use crate::{ArchiveSettings, Feed, Problem, Quotas, Registry, Stream, Table, TableName, View, declaration};
 
 /// The parsed `pipas.yaml`: streams, tables, schemas, views.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -43,6 +43,16 @@ impl Catalog {
     /// Every table with its stream, by the stream's name and in the order of the stream's rules.
     pub fn tables(&self) -> impl Iterator<Item = (&Stream, &Table)> {
         self.streams.values().flat_map(|stream| stream.tables.iter().map(move |table| (stream, table)))
+    }
+
+    /// The feed `name` and its stream.
+    pub fn feed(&self, name: &str) -> Option<(&Stream, &Feed)> {
+        self.feeds().find(|(_, feed)| feed.name == name)
+    }
+
+    /// Every feed with its stream.
+    pub fn feeds(&self) -> impl Iterator<Item = (&Stream, &Feed)> {
+        self.streams.values().flat_map(|stream| stream.feeds.iter().map(move |feed| (stream, feed)))
     }
 
     /// The table `name` and its stream.

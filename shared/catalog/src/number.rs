@@ -11,6 +11,17 @@ pub(crate) struct Number {
 }
 
 impl Number {
+    /// The one spelling of the number: its digits and the power of ten of the last.
+    pub(crate) fn canonical(&self) -> String {
+        let digits: String = self.digits.iter().map(|digit| char::from(*digit)).collect();
+        let sign = if self.negative { "-" } else { "" };
+        match (digits.as_str(), self.exponent) {
+            ("", _) => "0".to_owned(),
+            (digits, 0) => format!("{sign}{digits}"),
+            (digits, exponent) => format!("{sign}{digits}e{exponent}"),
+        }
+    }
+
     /// Reads a number in JSON's grammar. `None`: it is none, or its exponent is beyond any use.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));

@@ -6,7 +6,7 @@ use event::Rejection;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::{Delivery, JsonPointer, Malformed, Place, Stream, When, check};
+use crate::{ContentHash, Delivery, JsonPointer, Malformed, Place, Stream, When, check};
 
 /// What one scan of an event must find: made once a stream, from its pointers. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -22,6 +22,7 @@ pub struct Probe {
 pub struct Probed<'json> {
     pointers: Arc<[JsonPointer]>,
     found: Vec<Option<&'json RawValue>>,
+    json: &'json str,
 }
 
 /// A reference token that some pointer shares with others.
@@ -43,10 +44,16 @@ struct Child {
 }
 
 impl Probe {
-    /// A probe for the pointers of `stream`: ids, ordering key, rules, sequences, checks, what columns are derived from.
+    /// A probe for the pointers of `stream`: ids, ordering key, filter, rules, sequences, checks, what columns are derived from.
     pub fn new(stream: &Stream) -> Self {
         let mut pointers: BTreeSet<JsonPointer> = BTreeSet::new();
         pointers.extend(stream.event_id.iter().chain(&stream.ordering_key).cloned());
+        if let Some(ContentHash::Of(hashed)) = &stream.content_hash {
+            pointers.extend(hashed.iter().cloned());
+        }
+        if let Some(filter) = &stream.shaping.filter {
+            collect(filter, &mut pointers);
+        }
         for table in &stream.tables {
             pointers.extend(table.event_id.iter().cloned());
             if let Delivery::Upsert(upsert) = &table.delivery {
@@ -101,7 +108,7 @@ impl Probe {
             .deserialize_map(Descent { nodes: &self.nodes, at: 0, scan: &mut scan })
             .and_then(|()| deserializer.end());
         match (scanned, scan.met_twice) {
-            (Ok(()), _) => Ok(Probed { pointers: self.pointers.clone(), found: scan.found }),
+            (Ok(()), _) => Ok(Probed { pointers: self.pointers.clone(), found: scan.found, json: text }),
             (Err(error), Some(node)) => Err(Malformed::given_twice(&error, &self.nodes[node].pointer)),
             (Err(error), None) => Err(Malformed::from_parser(&error)),
         }
@@ -150,6 +157,11 @@ impl<'json> Probed<'json> {
     /// Whether `pointer` (one of the stream's own) finds a value that is not null.
     pub fn has(&self, pointer: &JsonPointer) -> bool {
         self.raw(pointer).is_some_and(|raw| raw != "null")
+    }
+
+    /// The JSON text of the whole event, without white space around it.
+    pub fn json(&self) -> &'json str {
+        self.json.trim_ascii()
     }
 
     /// The JSON text of the value at `pointer`, one of the stream's own, as written.

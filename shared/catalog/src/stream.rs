@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use event::{EventId, Message, Reason, Rejection};
 
-use crate::{ArchiveSettings, JsonPointer, MaskTree, Probed, Table};
+use crate::{ArchiveSettings, ContentHash, Cors, Feed, JsonPointer, MaskTree, Probed, Shaping, Table};
 
 /// A named channel: one receiver path, one Pub/Sub topic, its subscriptions, its archive prefix.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +13,8 @@ pub struct Stream {
     pub description: String,
     /// Where the event's id stands in its JSON; `None`: the producer's header, else generated at the edge.
     pub event_id: Option<JsonPointer>,
+    /// Of what an event's id is made, where it is made of content; then [`Stream::event_id`] is `None`.
+    pub content_hash: Option<ContentHash>,
     /// Where the ordering key stands in the event's JSON.
     pub ordering_key: Option<JsonPointer>,
     /// How long an event's id is remembered.
@@ -26,6 +28,12 @@ pub struct Stream {
     pub rate: Option<u64>,
     /// How its archive is written: the catalog's settings, and over them the stream's own.
     pub archive: ArchiveSettings,
+    /// How documents become events.
+    pub shaping: Shaping,
+    /// Which web pages may send from a browser; `None`: none.
+    pub cors: Option<Cors>,
+    /// What is fetched from the web for the stream.
+    pub feeds: Vec<Feed>,
     /// The tables, in the order of their rules.
     pub tables: Vec<Table>,
 }
@@ -87,10 +95,28 @@ impl Stream {
     /// The event's id as its JSON tells it: `table`'s pointer finds it, else the stream's. `None` where neither has one.
     ///
     /// A string is taken as it is and a number as it is written. Where a pointer is declared, an event without a usable
-    /// value there is refused, as [`Reason::InvalidEventId`].
+    /// value there is refused, as [`Reason::InvalidEventId`]. Where the id is made of content, there must be some.
     pub fn event_id(&self, event: &Probed<'_>, table: Option<&Table>) -> Option<Result<EventId, Rejection>> {
-        let pointer = table.and_then(|table| table.event_id.as_ref()).or(self.event_id.as_ref())?;
+        let own = table.and_then(|table| table.event_id.as_ref());
+        if let (None, Some(hash)) = (own, &self.content_hash) {
+            return Some(hash.id(event).map_err(|(pointer, detail)| Rejection {
+                pointer: pointer.map(|pointer| pointer.to_string()),
+                ..Rejection::new(Reason::InvalidEventId, detail)
+            }));
+        }
+        let pointer = own.or(self.event_id.as_ref())?;
         Some(id_at(event, pointer).map_err(|detail| Rejection::at(Reason::InvalidEventId, pointer.as_str(), detail)))
+    }
+
+    /// Whether events say where their ids come from, so that a producer need not.
+    pub fn has_event_ids(&self) -> bool {
+        self.event_id.is_some() || self.content_hash.is_some()
+    }
+
+    /// What tells one content under an event's id from another: the event's data, and for an event of `table` whose id is
+    /// made of what counts in it, the id: two such events differ in nothing that counts.
+    pub fn content<'a>(&self, table: &Table, id: &'a EventId, data: &'a [u8]) -> &'a [u8] {
+        if self.content_hash.is_some() && table.event_id.is_none() { id.as_str().as_bytes() } else { data }
     }
 
     /// The id of the event that `message` carries: the attribute `ce-id`, which the receiver sets; of a message that came

@@ -1,4 +1,4 @@
-//! Pub/Sub, BigQuery and Cloud Storage on one machine, speaking Google's own wire protocols.
+//! Pub/Sub, BigQuery, Cloud Storage and Cloud Tasks on one machine, speaking Google's own wire protocols.
 //!
 //! The code that runs on Google Cloud runs against these servers with only its endpoints changed: there are no memory
 //! twins of the clients. What was answered is on disk: a killed process loses nothing that a client was told is done.
@@ -8,6 +8,7 @@ mod bigquery;
 mod faults;
 mod pubsub;
 mod storage;
+mod tasks;
 mod wire;
 
 use std::{
@@ -56,12 +57,14 @@ pub struct Addresses {
     pub bigquery_storage: SocketAddr,
     /// Cloud Storage's JSON API.
     pub storage: SocketAddr,
+    /// Cloud Tasks' REST API.
+    pub tasks: SocketAddr,
 }
 
 impl Default for Addresses {
     fn default() -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { pubsub: any, bigquery: any, bigquery_storage: any, storage: any }
+        Self { pubsub: any, bigquery: any, bigquery_storage: any, storage: any, tasks: any }
     }
 }
 
@@ -76,6 +79,8 @@ pub struct Endpoints {
     pub bigquery_storage: String,
     /// Cloud Storage's JSON API.
     pub storage: String,
+    /// Cloud Tasks' REST API.
+    pub tasks: String,
     /// The whole URL of the key set (RFC 7517) that push tokens verify against.
     pub jwks: String,
 }
@@ -87,6 +92,7 @@ pub struct LocalCloud {
     pubsub: pubsub::Server,
     bigquery: bigquery::Server,
     storage: storage::Server,
+    tasks: tasks::Server,
     ephemeral: Option<tempfile::TempDir>,
 }
 
@@ -108,6 +114,7 @@ impl LocalCloud {
         let rest_listener = bind("BigQuery", addresses.bigquery).await?;
         let grpc_listener = bind("BigQuery Storage Write", addresses.bigquery_storage).await?;
         let storage_listener = bind("Cloud Storage", addresses.storage).await?;
+        let tasks_listener = bind("Cloud Tasks", addresses.tasks).await?;
         let pubsub = base_url(&pubsub_listener)?;
         let endpoints = Endpoints {
             jwks: format!("{pubsub}{}", pubsub::JWKS_PATH),
@@ -115,6 +122,7 @@ impl LocalCloud {
             bigquery: base_url(&rest_listener)?,
             bigquery_storage: base_url(&grpc_listener)?,
             storage: base_url(&storage_listener)?,
+            tasks: base_url(&tasks_listener)?,
         };
 
         let storage =
@@ -130,9 +138,13 @@ impl LocalCloud {
         )
         .await
         .context("starting BigQuery")?;
-        let pubsub =
-            pubsub::start(pubsub_listener, folder(&root, "pubsub").await?, faults).await.context("starting Pub/Sub")?;
-        Ok(Self { endpoints, pubsub, bigquery, storage, ephemeral })
+        let pubsub = pubsub::start(pubsub_listener, folder(&root, "pubsub").await?, faults.clone())
+            .await
+            .context("starting Pub/Sub")?;
+        let tasks = tasks::start(tasks_listener, folder(&root, "tasks").await?, pubsub.signer(), faults)
+            .await
+            .context("starting Cloud Tasks")?;
+        Ok(Self { endpoints, pubsub, bigquery, storage, tasks, ephemeral })
     }
 
     /// Where the servers are.
@@ -150,7 +162,8 @@ impl LocalCloud {
     /// # Errors
     /// The last writes failed. Every server is stopped whatever happens to the others.
     pub async fn shutdown(self) -> anyhow::Result<()> {
-        let Self { pubsub, bigquery, storage, ephemeral, .. } = self;
+        let Self { pubsub, bigquery, storage, tasks, ephemeral, .. } = self;
+        let tasks = tasks.shutdown().await.context("stopping Cloud Tasks");
         let pubsub = pubsub.shutdown().await.context("stopping Pub/Sub");
         let bigquery = bigquery.shutdown().await.context("stopping BigQuery");
         let storage = storage.shutdown().await.context("stopping Cloud Storage");
@@ -160,7 +173,7 @@ impl LocalCloud {
                 tracing::warn!(%error, "the temporary data folder was not removed");
             }
         }
-        pubsub.and(bigquery).and(storage)
+        tasks.and(pubsub).and(bigquery).and(storage)
     }
 }
 

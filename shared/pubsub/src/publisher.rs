@@ -4,7 +4,7 @@ use std::{
     time::Duration,
 };
 
-use event::Bytes;
+use event::{Bytes, Event};
 use futures::future::join_all;
 use google_cloud_gax::error::rpc::Code;
 use google_cloud_pubsub::{
@@ -52,6 +52,17 @@ pub struct Outgoing {
     pub attributes: BTreeMap<String, String>,
     /// Messages of one key are delivered in the order of publishing; empty: no order.
     pub ordering_key: String,
+}
+
+impl From<Event> for Outgoing {
+    /// The event in the CloudEvents binding.
+    fn from(event: Event) -> Self {
+        Self {
+            attributes: event.message_attributes(),
+            ordering_key: event.ordering_key.unwrap_or_default(),
+            data: event.data,
+        }
+    }
 }
 
 impl Outgoing {

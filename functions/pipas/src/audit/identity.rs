@@ -56,6 +56,10 @@ impl<'a> Identify<'a> {
 
     fn archived(&self, message: &Message, table: Option<&Table>, id: Option<EventId>) -> Archived {
         let row = table.and_then(|table| upserted(table, &message.data));
+        let said: &[u8] = match (table, &id) {
+            (Some(table), Some(id)) => self.stream.content(table, id, &message.data),
+            _ => &message.data,
+        };
         let raw = table.filter(|table| table.is_raw).map(|table| table.name.to_string()).unwrap_or_default();
         let table = table.map(|table| table.name.to_string());
         let key = match &id {
@@ -64,7 +68,7 @@ impl<'a> Identify<'a> {
         };
         // A dead letter that was published again is an event of its own, whatever it says: the first ended as the dead letter.
         let redriven = message.redrive().map(|redrive| redrive.of.to_string());
-        let content = redriven.as_ref().map_or(&*message.data, |of| of.as_bytes());
+        let content = redriven.as_ref().map_or(said, |of| of.as_bytes());
         Archived {
             key,
             content: u32::from_be_bytes(first_bytes(&Sha256::digest(content))),

@@ -1,5 +1,6 @@
 //! The receiver over the wire: HTTP on one side, a Pub/Sub service on the other.
 
+mod pages;
 mod peer;
 mod process;
 
@@ -36,6 +37,10 @@ fn stream(name: &str, event_id: Option<&str>, ordering_key: Option<&str>) -> Str
         name: name.into(),
         description: format!("What {name} carries"),
         event_id: event_id.and_then(JsonPointer::parse),
+        content_hash: None,
+        shaping: Default::default(),
+        cors: None,
+        feeds: Vec::new(),
         ordering_key: ordering_key.and_then(JsonPointer::parse),
         dedupe_window: Duration::from_secs(60),
         on_ledger_loss: OnLedgerLoss::Nack,
@@ -60,6 +65,9 @@ impl World {
             stream("chat", None, None),
             stream("orders", None, Some("/orderId")),
             stream("envelopes", Some("/event_id"), None),
+            pages::search(),
+            pages::open(),
+            pages::departures(),
         ];
         let streams = streams.into_iter().map(|stream| (stream.name.clone(), stream)).collect();
         let catalog = Catalog { streams, ..Catalog::default() };
@@ -220,7 +228,7 @@ async fn refusals_say_what_was_expected() {
     }
     insta::assert_json_snapshot!(problems);
     let put = world.http.put(format!("{}/v1/streams/chat/events", world.base)).send().await.expect("a response");
-    assert_eq!(put.headers()["allow"], "POST");
+    assert_eq!(put.headers()["allow"], "POST,OPTIONS");
     assert_eq!(world.peer.state().requests, 0);
 }
 
@@ -286,7 +294,7 @@ async fn the_streams_and_the_document_are_served() {
     let world = World::start().await;
     let (status, streams) = answer(world.http.get(format!("{}/v1/streams", world.base))).await;
     assert_eq!((status, &streams[0]["name"]), (StatusCode::OK, &json!("chat")));
-    assert_eq!(streams.as_array().map(Vec::len), Some(3));
+    assert_eq!(streams.as_array().map(Vec::len), Some(6));
     let (status, document) = answer(world.http.get(format!("{}/openapi.json", world.base))).await;
     assert_eq!((status, &document["info"]["title"]), (StatusCode::OK, &json!("Pipas receiver")));
 }

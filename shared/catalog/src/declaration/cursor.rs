@@ -105,6 +105,21 @@ impl<'a> Cursor<'a> {
         matches!(self.node.content, Content::List(_))
     }
 
+    pub(crate) fn is_map(&self) -> bool {
+        matches!(self.node.content, Content::Map(_))
+    }
+
+    /// The boolean here; anything else is a problem.
+    pub(crate) fn boolean(&self, expected: &str) -> Option<bool> {
+        match &self.node.content {
+            Content::Scalar(Value::Bool(value)) => Some(*value),
+            _ => {
+                self.unexpected(expected);
+                None
+            }
+        }
+    }
+
     /// The string here; anything else is a problem.
     pub(crate) fn text(&self, expected: &str) -> Option<&'a str> {
         match &self.node.content {

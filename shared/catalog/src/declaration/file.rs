@@ -54,11 +54,18 @@ fn read_streams(folder: &Folder<'_>, at: &Cursor<'_>, archive: &ArchiveSettings)
     if entries.is_empty() {
         at.problem("expected at least one stream");
     }
-    entries
-        .iter()
-        .filter_map(|(name, entry)| stream::read(folder, name, entry, archive))
-        .map(|stream| (stream.name.clone(), stream))
-        .collect()
+    let mut feeds: BTreeMap<String, &str> = BTreeMap::new();
+    let mut streams = BTreeMap::new();
+    for (name, entry) in &entries {
+        let Some(stream) = stream::read(folder, name, entry, archive) else { continue };
+        for feed in &stream.feeds {
+            if let Some(other) = feeds.insert(feed.name.clone(), name) {
+                entry.problem(format!("the feed `{}` is the stream `{other}`'s already", feed.name));
+            }
+        }
+        streams.insert(stream.name.clone(), stream);
+    }
+    streams
 }
 
 fn read_views(folder: &Folder<'_>, at: &Cursor<'_>) -> BTreeMap<TableName, View> {

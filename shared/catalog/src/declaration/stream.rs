@@ -2,10 +2,13 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     archive,
+    cors,
     cursor::Cursor,
     delivery::{self, Kind},
+    event_id::{self, EventIds},
+    feeds,
     file::Folder,
-    name,
+    name, shaping,
     table::{self, Inherited},
     when,
 };
@@ -20,7 +23,7 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>, default: &A
     }
     let mut settings = at.settings("a stream: a map with `tables`")?;
     let description = settings.optional("description").map_or(Some(""), |at| at.text("a text"));
-    let event_id = settings.optional("event_id").map(|at| when::pointer(&at));
+    let event_id = settings.optional("event_id").map(|at| event_id::read(&at));
     let ordering_key = settings.optional("ordering_key").map(|at| when::pointer(&at));
     let dedupe_window =
         settings.optional("dedupe_window").map_or(Some(DEFAULT_WINDOW), |at| at.parse(name::DURATION, name::duration));
@@ -32,21 +35,45 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>, default: &A
         settings.optional("max_delivery_attempts").map_or(Some(Stream::DEFAULT_DELIVERY_ATTEMPTS), |at| attempts(&at));
     let rate = settings.optional("rate").map(|at| at.positive("events a second: a whole number above zero"));
     let archive = settings.optional("archive").map_or_else(|| default.clone(), |at| archive::read(&at, default));
-    let inherited = Inherited { delivery, event_id: event_id.clone().flatten() };
+    let shaping = shaping::Declared {
+        flatten: settings.optional("flatten"),
+        lookup: settings.optional("lookup"),
+        filter: settings.optional("filter"),
+    };
+    let shaping = shaping::read(folder, &shaping);
+    let cors = settings.optional("cors").map(|at| cors::read(&at));
+    let feeds = settings.optional("feeds").map_or(Some(Vec::new()), |at| feeds::read(&at));
+    let (event_id, content_hash) = match event_id.flatten() {
+        Some(EventIds::Pointer(pointer)) => (Some(pointer), None),
+        Some(EventIds::ContentHash(hash)) => (None, Some(hash)),
+        None => (None, None),
+    };
+    let inherited = Inherited { delivery, event_id: event_id.clone() };
     let tables = settings.required("tables", "at least one table").and_then(|at| read_tables(folder, &at, &inherited));
     settings.finish();
-    let pointers = [("event_id", event_id.clone().flatten()), ("ordering_key", ordering_key.clone().flatten())];
+    let pointers = [("event_id", event_id.clone()), ("ordering_key", ordering_key.clone().flatten())];
     let tables = tables.map(|tables| share_masks(tables, &pointers, at));
+    let is_polled = feeds.as_ref().is_some_and(|feeds| !feeds.is_empty());
+    let has_ids = event_id.is_some() || content_hash.is_some();
+    if is_polled && !has_ids && tables.iter().flatten().any(|table| table.event_id.is_none()) {
+        at.problem(
+            "a stream with `feeds` needs an `event_id`, e.g. `{ content_hash: all }`: without one each fetch would write everything again",
+        );
+    }
     Some(Stream {
         name: name.to_owned(),
         description: description?.trim().to_owned(),
-        event_id: event_id.unwrap_or_default(),
+        event_id,
+        content_hash,
         ordering_key: ordering_key.unwrap_or_default(),
         dedupe_window: dedupe_window?,
         on_ledger_loss: on_ledger_loss?,
         max_delivery_attempts: max_delivery_attempts?,
         rate: rate.flatten(),
         archive,
+        shaping: shaping?,
+        cors: cors.flatten(),
+        feeds: feeds?,
         tables: tables?,
     })
 }

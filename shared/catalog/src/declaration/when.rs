@@ -56,7 +56,8 @@ fn rules(at: &Cursor<'_>, depth: usize) -> Option<Vec<When>> {
     read.into_iter().collect()
 }
 
-fn pointers(at: &Cursor<'_>) -> Option<Vec<JsonPointer>> {
+/// Reads a list of at least one JSON pointer.
+pub(super) fn pointers(at: &Cursor<'_>) -> Option<Vec<JsonPointer>> {
     const EXPECTED: &str = "a list of at least one JSON pointer, e.g. `[/orderId]`";
     let items = at.list(EXPECTED)?;
     if items.is_empty() {

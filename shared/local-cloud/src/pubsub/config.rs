@@ -35,9 +35,9 @@ pub(super) struct PushTarget {
 
 /// Whom a push token is about, and for whom.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Oidc {
-    pub(super) email: String,
-    pub(super) audience: String,
+pub(crate) struct Oidc {
+    pub(crate) email: String,
+    pub(crate) audience: String,
 }
 
 /// The form of a push request's body.

@@ -46,6 +46,7 @@ use googleapis::google::pubsub::v1::{publisher_server::PublisherServer, subscrib
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 
+pub(crate) use self::{config::Oidc, token::Signer};
 use self::{engine::Engine, publisher::PublisherService, subscriber::SubscriberService};
 use crate::{
     faults::Faults,
@@ -120,6 +121,11 @@ pub(crate) async fn start(listener: TcpListener, folder: PathBuf, faults: Faults
 }
 
 impl Server {
+    /// Who signs the tokens of requests: the key set that is served here is theirs.
+    pub(crate) fn signer(&self) -> Arc<Signer> {
+        Arc::clone(&self.engine.sender.signer)
+    }
+
     /// What each subscription holds and has done, in the order of their names.
     pub(crate) fn stats(&self) -> Vec<SubscriptionStats> {
         self.engine.stats()

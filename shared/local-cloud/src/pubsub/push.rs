@@ -33,7 +33,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// What every pusher uses.
 pub(super) struct Sender {
     client: reqwest::Client,
-    pub(super) signer: Signer,
+    pub(super) signer: Arc<Signer>,
     faults: Faults,
 }
 
@@ -48,7 +48,7 @@ impl Sender {
             .connect_timeout(Duration::from_secs(10))
             .user_agent("CloudPubSub-Google")
             .build()?;
-        Ok(Self { client, signer: Signer::default(), faults })
+        Ok(Self { client, signer: Arc::default(), faults })
     }
 }
 

@@ -29,7 +29,7 @@ const RENEW: u64 = 600;
 
 /// Signs tokens with a key that is made when it is first needed, and lives as long as the process.
 #[derive(Default)]
-pub(super) struct Signer {
+pub(crate) struct Signer {
     key: OnceCell<Arc<Key>>,
     issued: Mutex<HashMap<Oidc, Issued>>,
 }
@@ -46,7 +46,7 @@ struct Issued {
 
 impl Signer {
     /// The `Authorization` header for a push; made once and used until it is nearly over.
-    pub(super) async fn authorization(&self, oidc: &Oidc) -> anyhow::Result<Arc<str>> {
+    pub(crate) async fn authorization(&self, oidc: &Oidc) -> anyhow::Result<Arc<str>> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         if let Some(issued) = self.issued.lock().get(oidc).filter(|issued| issued.expires > now + RENEW) {
             return Ok(issued.authorization.clone());
