@@ -52,7 +52,7 @@ variable "is_public" {
 }
 
 variable "operators" {
-  description = "Who may start replays, by a name for each: IAM members."
+  description = "Who may start replays, read the tables and publish dead letters again, by a name for each: IAM members."
   type        = map(string)
   default     = {}
   nullable    = false

@@ -110,9 +110,9 @@ module "warehouse" {
   streams               = keys(module.catalog.streams)
   archive_bucket        = module.archive.bucket
   archive_tables        = var.archive.tables
-  loader                = module.identity.member["loader"]
-  deadletter            = module.identity.member["deadletter"]
-  readers               = merge(var.readers, local.auditors)
+  writers               = { for function in ["loader", "deadletter"] : function => module.identity.member[function] }
+  readers               = merge(var.readers, var.operators, local.auditors)
+  redrivers             = var.operators
   deletion_protection   = var.deletion_protection
   storage_billing_model = var.storage_billing_model
   kms_key               = local.kms_key
@@ -145,7 +145,7 @@ module "stream" {
     caller   = module.identity.caller["deadletter"].email
   }
 
-  publishers = { for name in local.publishers : name => module.identity.member[name] }
+  publishers = merge({ for name in local.publishers : name => module.identity.member[name] }, var.operators)
 }
 
 module "telemetry" {

@@ -11,3 +11,8 @@ output "subscriptions" {
     dead_letter = google_pubsub_subscription.dead_letter.name
   }
 }
+
+output "dead_letter_topic" {
+  description = "The full name of the topic of messages whose deliveries are used up."
+  value       = google_pubsub_topic.dead_letter.id
+}

@@ -1,21 +1,24 @@
 # Who may do what with the tables. Jobs belong to the project; everything else is granted on datasets and tables.
 
-resource "google_bigquery_dataset_iam_member" "loader" {
-  for_each = var.datasets
+# To finalise another's write stream, and to count its rows, a writer needs every table that events may have gone to.
+resource "google_bigquery_dataset_iam_member" "writer" {
+  for_each = { for pair in setproduct(var.datasets, keys(var.writers)) : "${pair[0]}/${pair[1]}" => pair }
 
   project    = var.project
-  dataset_id = google_bigquery_dataset.this[each.key].dataset_id
+  dataset_id = google_bigquery_dataset.this[each.value[0]].dataset_id
   role       = "roles/bigquery.dataEditor"
-  member     = var.loader
+  member     = var.writers[each.value[1]]
 }
 
-# Not the datasets of the events: it writes dead letters and nothing else.
-resource "google_bigquery_table_iam_member" "deadletter" {
+# What was published again is written down.
+resource "google_bigquery_table_iam_member" "redriver" {
+  for_each = contains(keys(var.tables), local.redrives) ? var.redrivers : {}
+
   project    = var.project
-  dataset_id = google_bigquery_table.this[local.dead_letters].dataset_id
-  table_id   = google_bigquery_table.this[local.dead_letters].table_id
+  dataset_id = google_bigquery_table.this[local.redrives].dataset_id
+  table_id   = google_bigquery_table.this[local.redrives].table_id
   role       = "roles/bigquery.dataEditor"
-  member     = var.deadletter
+  member     = each.value
 }
 
 resource "google_bigquery_dataset_iam_member" "reader" {
@@ -28,7 +31,7 @@ resource "google_bigquery_dataset_iam_member" "reader" {
 }
 
 resource "google_project_iam_member" "jobs" {
-  for_each = merge({ loader = var.loader, deadletter = var.deadletter }, var.readers)
+  for_each = merge(var.writers, var.readers)
 
   project = var.project
   role    = "roles/bigquery.jobUser"

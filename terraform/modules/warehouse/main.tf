@@ -108,6 +108,6 @@ resource "google_bigquery_table" "view" {
 }
 
 locals {
-  own_dataset  = "pipas_ops"
-  dead_letters = "pipas_ops.dead_letters"
+  own_dataset = "pipas_ops"
+  redrives    = "pipas_ops.redrives"
 }

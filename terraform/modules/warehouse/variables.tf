@@ -52,14 +52,17 @@ variable "archive_tables" {
   nullable    = false
 }
 
-variable "loader" {
-  description = "Who writes the tables: an IAM member."
-  type        = string
+variable "writers" {
+  description = "Who writes the tables, by a name for each: IAM members."
+  type        = map(string)
+  nullable    = false
 }
 
-variable "deadletter" {
-  description = "Who writes dead letters, and nothing else: an IAM member."
-  type        = string
+variable "redrivers" {
+  description = "Who may publish dead letters again and write that down, by a name for each: IAM members. They read as readers do."
+  type        = map(string)
+  default     = {}
+  nullable    = false
 }
 
 variable "readers" {
