@@ -12,17 +12,22 @@ use pipas::Endpoints;
 
 use crate::{Process, World, eventually};
 
-/// A running `pipas up` of the shipped catalog, on free ports. Dropping it kills it.
+/// A running `pipas up`, on free ports. Dropping it kills it.
 #[derive(Debug)]
 pub struct Up {
     child: Child,
 }
 
 impl Up {
-    /// Starts it with its data in `data_dir`, and waits until it is ready.
+    /// Starts it with the shipped catalog and its data in `data_dir`, and waits until it is ready.
     pub async fn start(data_dir: &Path, more: &[&str]) -> anyhow::Result<Self> {
+        Self::of(&World::catalog_file(), data_dir, more).await
+    }
+
+    /// The same, of another catalog.
+    pub async fn of(catalog: &Path, data_dir: &Path, more: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(Process::binary("pipas")?);
-        command.args(["up", "--ports-from", "0", "--catalog"]).arg(World::catalog_file());
+        command.args(["up", "--ports-from", "0", "--catalog"]).arg(catalog);
         command.arg("--data-dir").arg(data_dir).args(more).env_remove("PIPAS_REDIS_URL");
         let mut up = Self { child: command.stdin(Stdio::null()).spawn()? };
         eventually(Duration::from_secs(60), async || {

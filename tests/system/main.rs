@@ -15,5 +15,6 @@ mod loader;
 mod probe;
 mod refusals;
 mod shutdown;
+mod terraform;
 mod up;
 mod upsert;

@@ -17,7 +17,7 @@ module "pipas" {
   ledger                = var.ledger
   archive               = var.archive
   message_regions       = [var.region]
-  audit                 = var.audit
+  audit                 = var.audit_image == null ? null : { image = var.audit_image }
   emails                = var.emails
   channels              = var.channels
   uptime_check          = var.uptime_check

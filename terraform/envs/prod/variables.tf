@@ -100,14 +100,10 @@ variable "archive" {
   nullable = false
 }
 
-variable "audit" {
-  description = "The daily audit of each stream: the image of `pipas` by its digest, and when; null: none."
-  type = object({
-    image     = string
-    schedule  = optional(string, "30 2 * * *")
-    in_flight = optional(string, "15m")
-  })
-  default = null
+variable "audit_image" {
+  description = "The image of `pipas` by its digest, for the daily audit of each stream; null: nothing is audited."
+  type        = string
+  default     = null
 }
 
 variable "emails" {

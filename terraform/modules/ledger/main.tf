@@ -104,8 +104,9 @@ resource "google_secret_manager_secret" "ca" {
 resource "google_secret_manager_secret_version" "ca" {
   count = var.tls ? 1 : 0
 
-  secret      = google_secret_manager_secret.ca[0].id
-  secret_data = local.ca
+  secret                 = google_secret_manager_secret.ca[0].id
+  secret_data_wo         = local.ca
+  secret_data_wo_version = substr(sha256(local.ca), 0, 12)
 }
 
 resource "google_secret_manager_secret_iam_member" "url" {

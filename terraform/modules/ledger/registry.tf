@@ -1,5 +1,5 @@
 # The registry of write streams: small objects that are read and changed all the time, and must not be lost: they are what a
-# ledger is made whole from.
+# ledger is made whole from. What the poller knows of its feeds is kept here too.
 
 resource "google_storage_bucket" "registry" {
   count = var.has_registry ? 1 : 0
@@ -43,7 +43,7 @@ resource "google_storage_bucket" "registry" {
 }
 
 resource "google_storage_bucket_iam_member" "registry" {
-  for_each = var.has_registry ? var.users : {}
+  for_each = var.has_registry ? var.registry_users : {}
 
   bucket = google_storage_bucket.registry[0].name
   role   = "roles/storage.objectUser"

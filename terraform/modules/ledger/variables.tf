@@ -62,13 +62,19 @@ variable "maintenance" {
 }
 
 variable "users" {
-  description = "Who uses the ledger and the registry, by a name for each: IAM members."
+  description = "Who uses the ledger, by a name for each: IAM members."
+  type        = map(string)
+  nullable    = false
+}
+
+variable "registry_users" {
+  description = "Who uses the registry, by a name for each: IAM members."
   type        = map(string)
   nullable    = false
 }
 
 variable "has_registry" {
-  description = "Whether write streams are registered in a bucket, as the catalog says."
+  description = "Whether there is a registry."
   type        = bool
   default     = true
   nullable    = false

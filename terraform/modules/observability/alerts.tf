@@ -4,9 +4,6 @@ locals {
   _run    = "monitored_resource=\"cloud_run_revision\""
   _pubsub = "monitored_resource=\"pubsub_subscription\""
 
-  # A loader uses a connection for each table that it writes to, dead letters included.
-  connections_limit = var.quotas.connections * var.quotas.share
-
   data_alerts = {
     backlog = {
       title    = "events wait to become rows"
@@ -31,6 +28,8 @@ locals {
         max by (subscription_id) (
           pubsub_googleapis_com:subscription_oldest_unacked_message_age{${local._pubsub}, subscription_id=~".+-archive"}
         ) > ${var.thresholds.unarchived_seconds}
+        or
+        time() - max by (stream) (pipas_compactor_last_run_timestamp_seconds) > ${var.thresholds.unarchived_seconds}
       EOT
       meaning  = <<-EOT
         Messages of a stream have waited longer than ${var.thresholds.unarchived_seconds} s for the archive. They are kept for seven days, and then they are missing in it.
@@ -160,23 +159,43 @@ locals {
     }
 
     braked = {
-      title    = "a quota of the Storage Write API is almost used up"
+      title    = "loaders hold back for a quota"
       severity = "WARNING"
       duration = "300s"
       query    = "sum by (quota) (increase(pipas_loader_braked_total[10m])) > 0"
       meaning  = <<-EOT
-        The loaders have used their share (${var.quotas.share * 100} %) of a quota of BigQuery's and hold back: `create_write_stream`, `connections` or `throughput`. Ask Google for more, and write the new figure into `quotas` of pipas.yaml.
+        The loaders have used their share (${var.quotas.share * 100} %) of a quota of BigQuery's and hold back, so that events come later: `create_write_stream`, `connections` or `throughput`. Ask Google for more, and write the new figure into `quotas` of pipas.yaml.
       EOT
+    }
+
+    write_streams = {
+      title    = "the write streams of the hour are almost used up"
+      severity = "WARNING"
+      duration = "300s"
+      query    = <<-EOT
+        sum(increase(pipas_loader_write_streams_total[1h])) / max(pipas_loader_quota_limit{quota="create_write_stream"}) > ${var.thresholds.quota_share}
+      EOT
+      meaning  = "Loaders create almost as many write streams as BigQuery allows in an hour. Loaders that start and stop often, or fences, do that: see `pipas_loader_fences_total` and `pipas_loader_rotations_total`. Raise `functions.loader.min`, or ask Google for more and write it into `quotas` of pipas.yaml."
     }
 
     connections = {
       title    = "the connections to the Storage Write API are almost used up"
       severity = "WARNING"
       duration = "300s"
-      query    = "sum(pipas_append_connections) > ${local.connections_limit}"
-      meaning  = <<-EOT
-        More than ${local.connections_limit} of ${var.quotas.connections} connections are open, one for each loader and table. Ask Google for more, or let fewer loaders run.
+      query    = <<-EOT
+        sum(pipas_append_connections) / max(pipas_loader_quota_limit{quota="connections"}) > ${var.thresholds.quota_share}
       EOT
+      meaning  = "Each loader opens a connection for each table that it writes to. Ask Google for more and write it into `quotas` of pipas.yaml, or let fewer loaders run."
+    }
+
+    throughput = {
+      title    = "the throughput of the Storage Write API is almost used up"
+      severity = "WARNING"
+      duration = "300s"
+      query    = <<-EOT
+        sum(rate(pipas_append_bytes_total[5m])) / max(pipas_loader_quota_limit{quota="throughput"}) > ${var.thresholds.quota_share}
+      EOT
+      meaning  = "More rows are appended than BigQuery takes for long. Ask Google for more and write it into `quotas` of pipas.yaml; `US` and `EU` have ten times a region's."
     }
 
     quota = {

@@ -70,9 +70,11 @@ locals {
       }
     },
     {
-      title = "Connections to BigQuery, of ${var.quotas.connections}"
+      title = "BigQuery's quotas: the share that is used"
       lines = {
-        "connections" = "sum(pipas_append_connections)"
+        "write streams of an hour" = "sum(increase(pipas_loader_write_streams_total[1h])) / max(pipas_loader_quota_limit{quota=\"create_write_stream\"})"
+        "connections"              = "sum(pipas_append_connections) / max(pipas_loader_quota_limit{quota=\"connections\"})"
+        "throughput"               = "sum(rate(pipas_append_bytes_total[5m])) / max(pipas_loader_quota_limit{quota=\"throughput\"})"
       }
     },
     {

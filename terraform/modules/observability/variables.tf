@@ -35,7 +35,7 @@ variable "max_instances" {
 
 variable "quotas" {
   description = "BigQuery's quotas, as the module `catalog` tells them."
-  type        = object({ share = number, connections = number })
+  type        = object({ share = number })
 }
 
 variable "audit_jobs" {
@@ -67,6 +67,7 @@ variable "thresholds" {
     append_errors_share = optional(number, 0.05)
     ledger_memory_share = optional(number, 0.8)
     edge_errors_share   = optional(number, 0.01)
+    quota_share         = optional(number, 0.7)
   })
   default  = {}
   nullable = false

@@ -5,7 +5,7 @@ locals {
 
   # A catalog without feeds has no poller.
   deployed   = setsubtract(keys(local.functions), local.has_feeds ? [] : ["poller"])
-  called     = setintersection(local.deployed, ["loader", "compactor", "deadletter", "poller"])
+  called     = setintersection(local.deployed, ["loader", "compactor", "deadletter", "replayer", "poller"])
   publishers = setintersection(local.deployed, ["receiver", "replayer", "poller"])
   accounts   = var.audit == null ? local.deployed : setunion(local.deployed, ["audit"])
 
@@ -99,7 +99,7 @@ locals {
     }
   }
 
-  # Whose tokens a function takes. A function without such an entry is called by people and programs that IAM lets in.
+  # Whose tokens a function takes. The receiver takes those of everybody whom IAM lets in.
   expected_caller = {
     for function in local.called : function => {
       PIPAS_PUSH_AUDIENCE        = local.audience[function]
@@ -121,9 +121,9 @@ locals {
     compactor  = { PIPAS_ARCHIVE_BUCKET = module.archive.bucket }
     replayer   = { PIPAS_ARCHIVE_BUCKET = module.archive.bucket }
     poller = {
-      PIPAS_TASKS_QUEUE   = try(module.schedule.queues["feeds"], "")
-      PIPAS_TASKS_URL     = "${try(local.uri["poller"], "")}/fetch"
-      PIPAS_TASKS_ACCOUNT = try(module.identity.caller["poller"].email, "")
+      PIPAS_REGISTRY_BUCKET = coalesce(module.ledger.registry_bucket, "none")
+      PIPAS_TASKS_QUEUE     = try(module.schedule.queues["feeds"], "")
+      PIPAS_POLLER_URL      = try(local.uri["poller"], "")
     }
   }
 
@@ -143,14 +143,13 @@ locals {
     )
   }
 
-  # Who may call what: producers the receiver, operators the replayer, and each caller its own function.
+  # Who may call what: producers the receiver, and each caller its own function.
   invokers = {
     for function in local.deployed : function => merge(
       contains(local.called, function) ? { caller = module.identity.caller[function].member } : {},
       function == "receiver" ? var.producers : {},
       function == "receiver" && var.is_public ? { everyone = "allUsers" } : {},
       function == "receiver" && var.uptime_check && !var.is_public ? { uptime = local.monitoring_agent } : {},
-      function == "replayer" ? var.operators : {},
     )
   }
 
@@ -179,7 +178,7 @@ module "function" {
   always_cpu           = local.sizes[each.key].always_cpu
   instances            = { min = local.sizes[each.key].min, max = local.sizes[each.key].max }
   revision             = local.sizes[each.key].revision
-  ingress              = contains(["receiver", "replayer"], each.key) ? (each.key == "receiver" ? local.open_ingress : "INGRESS_TRAFFIC_ALL") : "INGRESS_TRAFFIC_INTERNAL_ONLY"
+  ingress              = each.key == "receiver" ? local.open_ingress : each.key == "replayer" ? "INGRESS_TRAFFIC_ALL" : "INGRESS_TRAFFIC_INTERNAL_ONLY"
   invokers             = local.invokers[each.key]
   network              = local.functions[each.key].uses_ledger ? module.network.network : null
   subnetwork           = local.functions[each.key].uses_ledger ? module.network.subnetwork : null
@@ -201,6 +200,15 @@ module "function" {
 
   # A function that begins with a new catalog must find what the catalog declares.
   depends_on = [module.stream, module.warehouse]
+}
+
+# The replayer takes the tokens of its caller alone; operators may have them made.
+resource "google_service_account_iam_member" "operator" {
+  for_each = var.operators
+
+  service_account_id = module.identity.caller["replayer"].id
+  role               = "roles/iam.serviceAccountOpenIdTokenCreator"
+  member             = each.value
 }
 
 # What a loader may use at once must be there.

@@ -63,17 +63,15 @@ module "ledger" {
   redis_version       = var.ledger.redis_version
   tls                 = var.ledger.tls
   maintenance         = var.ledger.maintenance
-  has_registry        = module.catalog.has_registry
+  has_registry        = module.catalog.has_registry || local.has_feeds
   registry_bucket     = "${var.project}-${var.prefix}-registry"
   registry_location   = local.location
   deletion_protection = var.deletion_protection
   kms_key             = local.kms_key
   labels              = var.labels
 
-  users = {
-    loader     = module.identity.member["loader"]
-    deadletter = module.identity.member["deadletter"]
-  }
+  users          = { for function in ["loader", "deadletter"] : function => module.identity.member[function] }
+  registry_users = { for function in setintersection(local.deployed, ["loader", "deadletter", "poller"]) : function => module.identity.member[function] }
 }
 
 module "archive" {
@@ -93,8 +91,9 @@ module "archive" {
   kms_key           = local.kms_key
   labels            = var.labels
 
-  writers = { compactor = module.identity.member["compactor"] }
-  readers = merge({ replayer = module.identity.member["replayer"] }, local.auditors)
+  # A replay keeps its checkpoints beside what it reads.
+  writers = { for function in ["compactor", "replayer"] : function => module.identity.member[function] }
+  readers = local.auditors
 
   depends_on = [google_project_service.this]
 }
@@ -110,7 +109,7 @@ module "warehouse" {
   streams               = keys(module.catalog.streams)
   archive_bucket        = module.archive.bucket
   archive_tables        = var.archive.tables
-  writers               = { for function in ["loader", "deadletter"] : function => module.identity.member[function] }
+  writers               = { for function in ["loader", "deadletter", "replayer"] : function => module.identity.member[function] }
   readers               = merge(var.readers, var.operators, local.auditors)
   redrivers             = var.operators
   deletion_protection   = var.deletion_protection

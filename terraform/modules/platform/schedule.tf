@@ -69,7 +69,8 @@ module "schedule" {
   depends_on = [google_project_service.this]
 }
 
-# The closed account of each stream, from the archive and the tables alone.
+# The closed account of each stream, from the archive and the tables alone: a day of it, which ended when everything of it was
+# long archived.
 module "audit" {
   source   = "../job"
   for_each = var.audit == null ? {} : module.catalog.streams
@@ -78,7 +79,7 @@ module "audit" {
   region          = var.region
   name            = "${var.prefix}-audit-${each.key}"
   image           = var.audit.image
-  args            = ["audit", "--stream", each.key, "--project", var.project, "--bucket", module.archive.bucket, "--in-flight", var.audit.in_flight]
+  args            = ["audit", "--stream", each.key, "--project", var.project, "--bucket", module.archive.bucket, "--from", var.audit.from, "--to", var.audit.to]
   env             = { PIPAS_CATALOG = "/etc/pipas/pipas.yaml" }
   service_account = module.identity.email["audit"]
   schedule        = var.audit.schedule

@@ -126,7 +126,7 @@ variable "subscriptions" {
     ack_deadline_seconds = optional(number, 60)
     retention            = optional(string, "604800s")
     archive_retention    = optional(string, "604800s")
-    topic_retention      = optional(string, "604800s")
+    topic_retention      = optional(string)
     minimum_backoff      = optional(string, "1s")
     maximum_backoff      = optional(string, "600s")
   })
@@ -152,11 +152,11 @@ variable "network" {
 }
 
 variable "schedules" {
-  description = "When what runs by the clock runs, as cron says it, in UTC; and whether none of it does."
+  description = "When what runs by the clock runs, as cron says it, in UTC; and whether none of it does. The janitor's queries read a column of every table whole: its price grows with the tables, so it runs once a day."
   type = object({
     compact = optional(string, "*/5 * * * *")
     merge   = optional(string, "17 * * * *")
-    janitor = optional(string, "*/10 * * * *")
+    janitor = optional(string, "40 1 * * *")
     paused  = optional(bool, false)
   })
   default  = {}
@@ -173,9 +173,10 @@ variable "feed_secrets" {
 variable "audit" {
   description = "The daily audit of each stream: the image of `pipas` by its digest, and when; null: none."
   type = object({
-    image     = string
-    schedule  = optional(string, "30 2 * * *")
-    in_flight = optional(string, "15m")
+    image    = string
+    schedule = optional(string, "30 2 * * *")
+    from     = optional(string, "26h ago")
+    to       = optional(string, "2h ago")
   })
   default = null
 }
@@ -215,6 +216,7 @@ variable "thresholds" {
     append_errors_share = optional(number, 0.05)
     ledger_memory_share = optional(number, 0.8)
     edge_errors_share   = optional(number, 0.01)
+    quota_share         = optional(number, 0.7)
   })
   default  = {}
   nullable = false

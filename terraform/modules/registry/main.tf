@@ -9,9 +9,9 @@ resource "google_artifact_registry_repository" "images" {
   kms_key_name  = var.kms_key
   labels        = var.labels
 
-  # What is deployed is named by its digest; a tag that can move would say nothing.
+  # Tags may move, as that of the build's cache does: what is deployed is named by its digest.
   docker_config {
-    immutable_tags = true
+    immutable_tags = false
   }
 
   cleanup_policies {

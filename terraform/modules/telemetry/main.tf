@@ -26,8 +26,9 @@ resource "google_secret_manager_secret" "config" {
 
 # No secret, but files come to Cloud Run as secrets.
 resource "google_secret_manager_secret_version" "config" {
-  secret      = google_secret_manager_secret.config.id
-  secret_data = file("${path.module}/collector.yaml")
+  secret                 = google_secret_manager_secret.config.id
+  secret_data_wo         = local.config
+  secret_data_wo_version = substr(sha256(local.config), 0, 12)
 }
 
 resource "google_secret_manager_secret_iam_member" "config" {
@@ -40,7 +41,8 @@ resource "google_secret_manager_secret_iam_member" "config" {
 }
 
 locals {
-  roles = ["roles/monitoring.metricWriter", "roles/cloudtrace.agent"]
+  config = file("${path.module}/collector.yaml")
+  roles  = ["roles/monitoring.metricWriter", "roles/cloudtrace.agent"]
 }
 
 # There is nothing smaller than the project that these could be granted on.

@@ -16,6 +16,7 @@ variables {
   network           = "projects/my-project/global/networks/pipas"
   memory_gb         = 8
   users             = { loader = "serviceAccount:loader@example" }
+  registry_users    = { loader = "serviceAccount:loader@example", poller = "serviceAccount:poller@example" }
   registry_bucket   = "registry"
   registry_location = "europe-west1"
 }
@@ -48,7 +49,7 @@ run "the_loader_is_told_by_secrets" {
   }
 
   assert {
-    condition     = google_secret_manager_secret_version.ca[0].secret_data == "old\nnew"
+    condition     = local.ca == "old\nnew"
     error_message = "Every certificate that may have signed the server's is there."
   }
 

@@ -6,7 +6,7 @@ variables {
   emails        = ["on-call@example.com"]
   services      = { receiver = "pipas-receiver", loader = "pipas-loader" }
   max_instances = { pipas-receiver = 20, pipas-loader = 10 }
-  quotas        = { share = 0.8, connections = 1000 }
+  quotas        = { share = 0.8 }
 }
 
 run "every_alert_says_what_to_do" {
@@ -19,7 +19,7 @@ run "every_alert_says_what_to_do" {
 
   assert {
     condition = length(setsubtract([
-      "backlog", "pushes", "dead_letters", "used_up", "ledger_memory", "ledger_failover", "appends", "braked", "connections", "quota", "archive", "mismatch", "edge_errors",
+      "backlog", "pushes", "dead_letters", "used_up", "ledger_memory", "ledger_failover", "appends", "braked", "connections", "write_streams", "throughput", "quota", "archive", "mismatch", "edge_errors",
     ], keys(output.alerts))) == 0
     error_message = "What must be told is told."
   }

@@ -59,8 +59,8 @@ run "nobody_is_let_in_who_is_not_named" {
   }
 
   assert {
-    condition     = length(local.invokers["receiver"]) == 0 && length(local.invokers["replayer"]) == 0
-    error_message = "Producers and operators are named, or there are none."
+    condition     = length(local.invokers["receiver"]) == 0 && alltrue([for function in local.called : keys(local.invokers[function]) == ["caller"]])
+    error_message = "Producers are named, or there are none; every other function has one caller."
   }
 
   assert {
@@ -145,8 +145,8 @@ run "feeds_bring_the_poller" {
   }
 
   assert {
-    condition     = contains(keys(local.secret_env["poller"]), "FLEET_KEY")
-    error_message = "The poller gets what the feeds name."
+    condition     = contains(keys(local.secret_env["poller"]), "FLEET_KEY") && local.env["poller"]["PIPAS_POLLER_URL"] == "https://pipas-poller-123456789012.europe-west1.run.app"
+    error_message = "The poller gets what the feeds name, and its own address."
   }
 }
 
