@@ -28,14 +28,14 @@ locals {
       uses_ledger     = false
     }
 
-    # A loader settles claims after it has answered, so it has its processor between requests too. Its request ends before
-    # Pub/Sub's ack deadline of 60 s.
+    # A request ends before Pub/Sub's ack deadline of 60 s. Where deliveries come all the time, `always_cpu` is cheaper, and a
+    # loader settles claims between requests too; where they do not, an instance that rests costs nothing.
     loader = {
       description     = "Makes each delivery one row or one dead letter"
       memory          = "1Gi"
       concurrency     = 250
       timeout_seconds = 55
-      always_cpu      = true
+      always_cpu      = false
       min             = 0
       max             = 10
       uses_ledger     = true
@@ -57,7 +57,7 @@ locals {
       memory          = "1Gi"
       concurrency     = 80
       timeout_seconds = 55
-      always_cpu      = true
+      always_cpu      = false
       min             = 0
       max             = 2
       uses_ledger     = true

@@ -53,7 +53,7 @@ variable "settings" {
     ack_deadline_seconds = optional(number, 60)
     retention            = optional(string, "604800s")
     archive_retention    = optional(string, "604800s")
-    topic_retention      = optional(string, "604800s")
+    topic_retention      = optional(string)
     minimum_backoff      = optional(string, "1s")
     maximum_backoff      = optional(string, "600s")
   })
