@@ -44,12 +44,13 @@ resource "google_cloud_tasks_queue" "this" {
     max_concurrent_dispatches = each.value.at_once
   }
 
+  # What fails for longer is the poller's to judge: it fetches a feed that fails less often.
   retry_config {
     max_attempts       = each.value.attempts
     max_retry_duration = "${each.value.retry_seconds}s"
     min_backoff        = "1s"
-    max_backoff        = "300s"
-    max_doublings      = 8
+    max_backoff        = "5s"
+    max_doublings      = 3
   }
 
   stackdriver_logging_config {

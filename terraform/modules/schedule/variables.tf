@@ -40,8 +40,8 @@ variable "queues" {
     caller_id     = string
     per_second    = optional(number, 10)
     at_once       = optional(number, 20)
-    attempts      = optional(number, 10)
-    retry_seconds = optional(number, 3600)
+    attempts      = optional(number, 3)
+    retry_seconds = optional(number, 60)
   }))
   default  = {}
   nullable = false

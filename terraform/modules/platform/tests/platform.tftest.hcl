@@ -59,7 +59,7 @@ run "nobody_is_let_in_who_is_not_named" {
   }
 
   assert {
-    condition     = length(local.invokers["receiver"]) == 0 && alltrue([for function in local.called : keys(local.invokers[function]) == ["caller"]])
+    condition     = length(local.invokers["receiver"]) == 0 && alltrue([for function in local.called : join(",", keys(local.invokers[function])) == "caller"])
     error_message = "Producers are named, or there are none; every other function has one caller."
   }
 
