@@ -99,7 +99,8 @@ async fn compare(catalog: &Path) -> anyhow::Result<()> {
     assert_eq!(texts(&planned["datasets"]), texts(&made["datasets"]), "datasets");
 
     let streams = || entries(&planned["streams"]).map(|(_, stream)| stream);
-    let topics = streams().flat_map(|stream| [&stream["topic"], &stream["dead_letter_topic"]]).filter_map(Value::as_str);
+    let topics =
+        streams().flat_map(|stream| [&stream["topic"], &stream["dead_letter_topic"]]).filter_map(Value::as_str);
     assert_eq!(names(topics), texts(&made["topics"]), "topics");
 
     let mut subscriptions = Map::new();

@@ -67,8 +67,7 @@ impl fmt::Display for Interval {
 
 /// Reads a time: RFC 3339, a date or civil time of UTC, or how long ago it was, as what runs by the clock says it.
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
-    let expected =
-        || "expected a time such as 2024-02-01T10:00:00Z, a day such as 2024-02-01, or `26h ago`".to_owned();
+    let expected = || "expected a time such as 2024-02-01T10:00:00Z, a day such as 2024-02-01, or `26h ago`".to_owned();
     if let Ok(time) = text.parse() {
         return Ok(time);
     }
