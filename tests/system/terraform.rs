@@ -154,7 +154,9 @@ async fn terraform_makes_of_the_shipped_catalog_what_up_makes() -> anyhow::Resul
 
 #[tokio::test(flavor = "multi_thread")]
 async fn terraform_understands_every_form_as_the_functions_do() -> anyhow::Result<()> {
-    compare(&root().join("terraform/modules/catalog/tests/fixture/pipas.yaml")).await
+    let fixtures = root().join("terraform/modules/catalog/tests/fixture");
+    compare(&fixtures.join("pipas.yaml")).await?;
+    compare(&fixtures.join("raw.yaml")).await
 }
 
 /// The metrics of the catalogue page, and whether each is a histogram; `None` where there is no page.

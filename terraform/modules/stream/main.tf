@@ -13,7 +13,6 @@ resource "google_pubsub_topic" "events" {
 
     content {
       allowed_persistence_regions = message_storage_policy.value
-      enforce_in_transit          = true
     }
   }
 }
@@ -29,7 +28,6 @@ resource "google_pubsub_topic" "dead_letter" {
 
     content {
       allowed_persistence_regions = message_storage_policy.value
-      enforce_in_transit          = true
     }
   }
 }
