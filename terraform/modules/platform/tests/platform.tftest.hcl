@@ -135,7 +135,7 @@ run "feeds_bring_the_poller" {
   command = apply
 
   variables {
-    catalog_file = "../catalog/tests/fixture/raw.yaml"
+    catalog_file = "../catalog/tests/fixture/feeds.yaml"
     feed_secrets = { FLEET_KEY = { secret = "fleet-key", version = "1" }, FLEET_URL = { secret = "fleet-url", version = "1" } }
   }
 
