@@ -98,10 +98,8 @@ async fn compare(catalog: &Path) -> anyhow::Result<()> {
 
     assert_eq!(texts(&planned["datasets"]), texts(&made["datasets"]), "datasets");
 
-    let streams = || entries(&planned["streams"]).map(|(_, stream)| stream);
-    let topics =
-        streams().flat_map(|stream| [&stream["topic"], &stream["dead_letter_topic"]]).filter_map(Value::as_str);
-    assert_eq!(names(topics), texts(&made["topics"]), "topics");
+    let topics = entries(&planned["streams"]).flat_map(|(_, stream)| [&stream["topic"], &stream["dead_letter_topic"]]);
+    assert_eq!(names(topics.filter_map(Value::as_str)), texts(&made["topics"]), "topics");
 
     let mut subscriptions = Map::new();
     for (name, stream) in entries(&planned["streams"]) {
