@@ -12,14 +12,14 @@ use pipas::Endpoints;
 
 use crate::{Process, World, eventually};
 
-/// A running `pipas up` of the shipped catalog, on free ports. Dropping it kills it.
+/// A running `pipas up`, on free ports. Dropping it kills it.
 #[derive(Debug)]
 pub struct Up {
     child: Child,
 }
 
 impl Up {
-    /// Starts it with its data in `data_dir`, and waits until it is ready.
+    /// Starts it with the shipped catalog and its data in `data_dir`, and waits until it is ready.
     pub async fn start(data_dir: &Path, more: &[&str]) -> anyhow::Result<Self> {
         Self::start_with(&World::catalog_file(), data_dir, more).await
     }

@@ -24,5 +24,6 @@ mod rules;
 mod shutdown;
 mod smoke;
 mod telemetry;
+mod terraform;
 mod up;
 mod upsert;

@@ -5,6 +5,8 @@ use std::{fmt, time::Duration};
 use anyhow::bail;
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 
+use crate::span::Span;
+
 /// Publish times from one up to another, which is not in it. An open end has no bound.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Interval {
@@ -58,11 +60,15 @@ impl fmt::Display for Interval {
     }
 }
 
-/// Reads a time: RFC 3339, or a date or civil time of UTC.
+/// Reads a time: RFC 3339, a date or civil time of UTC, or how long ago it was, as what runs by the clock says it.
 pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
-    let expected = || "expected a time such as 2024-02-01T10:00:00Z, or a day such as 2024-02-01".to_owned();
+    let expected = || "expected a time such as 2024-02-01T10:00:00Z, a day such as 2024-02-01, or `26h ago`".to_owned();
     if let Ok(time) = text.parse() {
         return Ok(time);
+    }
+    if let Some(span) = text.strip_suffix(" ago") {
+        let Span(span) = span.parse()?;
+        return Timestamp::now().checked_sub(span).map_err(|_| expected());
     }
     let civil: DateTime = text.parse().map_err(|_| expected())?;
     civil.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp()).map_err(|_| expected())
@@ -81,6 +87,13 @@ mod tests {
         assert_eq!(at("2024-02-01"), at("2024-02-01T00:00:00Z"));
         assert_eq!(at("2024-02-01T10:30:00"), at("2024-02-01T11:30:00+01:00"));
         assert!(time("yesterday").is_err());
+    }
+
+    #[test]
+    fn what_runs_by_the_clock_says_how_long_ago() {
+        let ago = Timestamp::now().duration_since(at("26h ago"));
+        assert!((93_600..93_660).contains(&ago.as_secs()), "{ago}");
+        assert!(time("soon ago").is_err() && time("ago").is_err());
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub(crate) struct AuditArgs {
     /// The stream
     #[arg(long, value_name = "STREAM")]
     stream: String,
-    /// The first publish time that is looked at, e.g. 2024-02-01 or 2024-02-01T10:00:00Z (UTC)
+    /// The first publish time that is looked at, e.g. 2024-02-01 or 2024-02-01T10:00:00Z (UTC), or "26h ago"
     #[arg(long, value_name = "TIME", value_parser = interval::time)]
     from: Option<Timestamp>,
     /// The publish time at which the look ends: events published at it are not looked at

@@ -1,0 +1,19 @@
+# Pipas for trying things: small, without a replica, and deleted as easily as it is made.
+
+module "pipas" {
+  source = "../../modules/platform"
+
+  project             = var.project
+  region              = var.region
+  catalog_file        = "${path.module}/../../../pipas.yaml"
+  images              = var.images
+  producers           = var.producers
+  operators           = var.producers
+  readers             = var.readers
+  emails              = var.emails
+  ledger              = { memory_gb = 1, has_replica = false }
+  archive             = { delete_after_days = 30, versioning = false }
+  functions           = { loader = { max = 2 }, receiver = { max = 2 } }
+  deletion_protection = false
+  labels              = { app = "pipas", env = "dev" }
+}

@@ -1,0 +1,32 @@
+# Pipas for real: what it is given here is in terraform.tfvars, and everything optional is off until it is named there.
+
+module "pipas" {
+  source = "../../modules/platform"
+
+  project               = var.project
+  region                = var.region
+  location              = var.location
+  catalog_file          = "${path.module}/../../../pipas.yaml"
+  images                = var.images
+  functions             = var.functions
+  producers             = var.producers
+  is_public             = var.is_public
+  operators             = var.operators
+  readers               = var.readers
+  feed_secrets          = var.feed_secrets
+  ledger                = var.ledger
+  archive               = var.archive
+  message_regions       = [var.region]
+  audit                 = var.audit_image == null ? null : { image = var.audit_image }
+  emails                = var.emails
+  channels              = var.channels
+  uptime_check          = var.uptime_check
+  edge                  = var.edge
+  perimeter             = var.perimeter
+  cmek                  = var.cmek
+  budget                = var.budget
+  storage_billing_model = var.storage_billing_model
+  binary_authorization  = var.binary_authorization
+  deletion_protection   = true
+  labels                = { app = "pipas", env = "prod" }
+}

@@ -1,0 +1,96 @@
+# Who is let through to the receiver. Bodies are not inspected: an event may hold anything, and is only ever stored.
+
+resource "google_compute_security_policy" "this" {
+  project     = var.project
+  name        = var.name
+  description = "Before Pipas's receiver"
+
+  adaptive_protection_config {
+    layer_7_ddos_defense_config {
+      enable = true
+    }
+  }
+
+  dynamic "rule" {
+    for_each = length(var.blocked_ranges) > 0 ? [var.blocked_ranges] : []
+
+    content {
+      action      = "deny(403)"
+      priority    = 100
+      description = "Ranges that are kept out"
+
+      match {
+        versioned_expr = "SRC_IPS_V1"
+
+        config {
+          src_ip_ranges = rule.value
+        }
+      }
+    }
+  }
+
+  # The ways of producers. Metrics and health are the operator's.
+  rule {
+    action      = "deny(404)"
+    priority    = 200
+    description = "Anything but the producers' ways"
+
+    match {
+      expr {
+        expression = "!request.path.startsWith('/v1/') && request.path != '/openapi.json'"
+      }
+    }
+  }
+
+  rule {
+    action      = "deny(403)"
+    priority    = 300
+    description = "Protocol attacks"
+
+    match {
+      expr {
+        expression = "evaluatePreconfiguredWaf('protocolattack-v33-stable', {'sensitivity': 1})"
+      }
+    }
+  }
+
+  rule {
+    action      = "throttle"
+    priority    = 1000
+    description = "At most ${var.requests_per_minute} requests a minute from one address"
+
+    match {
+      versioned_expr = "SRC_IPS_V1"
+
+      config {
+        src_ip_ranges = ["*"]
+      }
+    }
+
+    rate_limit_options {
+      conform_action = "allow"
+      exceed_action  = "deny(429)"
+      enforce_on_key = "IP"
+
+      rate_limit_threshold {
+        count        = var.requests_per_minute
+        interval_sec = 60
+      }
+    }
+  }
+
+  # Cloud Armor wants a last rule; none comes this far.
+  rule {
+    action      = "deny(403)"
+    priority    = 2147483647
+    description = "Everything else"
+
+    match {
+      versioned_expr = "SRC_IPS_V1"
+
+      config {
+        src_ip_ranges = ["*"]
+      }
+    }
+  }
+}

@@ -1,0 +1,75 @@
+# The project itself: which services it uses, and the service agents that are granted something.
+
+data "google_project" "this" {
+  project_id = var.project
+}
+
+resource "google_project_service" "this" {
+  for_each = toset(concat(
+    [
+      "artifactregistry.googleapis.com",
+      "bigquery.googleapis.com",
+      "bigquerystorage.googleapis.com",
+      "cloudscheduler.googleapis.com",
+      "cloudtrace.googleapis.com",
+      "compute.googleapis.com",
+      "iam.googleapis.com",
+      "logging.googleapis.com",
+      "monitoring.googleapis.com",
+      "pubsub.googleapis.com",
+      "redis.googleapis.com",
+      "run.googleapis.com",
+      "secretmanager.googleapis.com",
+      "servicenetworking.googleapis.com",
+      "storage.googleapis.com",
+    ],
+    local.has_feeds ? ["cloudtasks.googleapis.com"] : [],
+    var.edge == null ? [] : ["certificatemanager.googleapis.com"],
+    var.cmek == null ? [] : ["cloudkms.googleapis.com"],
+    var.archive.replica_location == null ? [] : ["storagetransfer.googleapis.com"],
+    var.budget == null ? [] : ["billingbudgets.googleapis.com"],
+    var.perimeter == null ? [] : ["accesscontextmanager.googleapis.com"],
+  ))
+
+  project            = var.project
+  service            = each.value
+  disable_on_destroy = false
+}
+
+# Agents come into being when their service is first used; what is granted to one before would fail.
+resource "google_project_service_identity" "agent" {
+  for_each = toset(concat(["pubsub.googleapis.com"], var.cmek == null ? [] : local.encrypting_agents))
+  provider = google-beta
+
+  project = var.project
+  service = each.value
+
+  depends_on = [google_project_service.this]
+}
+
+data "google_bigquery_default_service_account" "this" {
+  count = var.cmek == null ? 0 : 1
+
+  project = var.project
+}
+
+data "google_storage_project_service_account" "this" {
+  count = var.cmek == null ? 0 : 1
+
+  project = var.project
+}
+
+# BigQuery's and Cloud Storage's agents are told by data sources.
+locals {
+  encrypting_agents = [
+    "artifactregistry.googleapis.com",
+    "pubsub.googleapis.com",
+    "redis.googleapis.com",
+    "run.googleapis.com",
+    "secretmanager.googleapis.com",
+  ]
+
+  location = coalesce(var.location, var.region)
+
+  kms_key = var.cmek == null ? null : module.keys[0].key
+}

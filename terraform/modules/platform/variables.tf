@@ -1,0 +1,317 @@
+variable "project" {
+  description = "The project's id."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project))
+    error_message = "Expected a project's id."
+  }
+}
+
+variable "region" {
+  description = "Where the functions and the ledger are."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
+    error_message = "Expected a region, e.g. europe-west1."
+  }
+}
+
+variable "location" {
+  description = "Where the data is: the region (null), or `EU` or `US`, which have ten times a region's connections and throughput."
+  type        = string
+  default     = null
+}
+
+variable "prefix" {
+  description = "What the names of everything begin with, but those of streams and datasets, which are the catalog's."
+  type        = string
+  default     = "pipas"
+  nullable    = false
+}
+
+variable "catalog_file" {
+  description = "The path of pipas.yaml: the same that is in the images."
+  type        = string
+}
+
+variable "images" {
+  description = "The functions' images by function, each by its digest: receiver, loader, compactor, deadletter, replayer, and poller where there are feeds."
+  type        = map(string)
+  nullable    = false
+}
+
+variable "functions" {
+  description = "How large functions are, where they are not as this module has them."
+  type = map(object({
+    cpu             = optional(string)
+    memory          = optional(string)
+    concurrency     = optional(number)
+    timeout_seconds = optional(number)
+    always_cpu      = optional(bool)
+    min             = optional(number)
+    max             = optional(number)
+    revision        = optional(string)
+    env             = optional(map(string))
+  }))
+  default  = {}
+  nullable = false
+
+  validation {
+    condition     = length(setsubtract(keys(var.functions), ["receiver", "loader", "compactor", "deadletter", "replayer", "poller"])) == 0
+    error_message = "Expected the functions receiver, loader, compactor, deadletter, replayer and poller."
+  }
+}
+
+variable "producers" {
+  description = "Who may send events, by a name for each: IAM members, e.g. the service account of a producer."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "is_public" {
+  description = "Whether anyone may send events: for browsers and for producers without an account of Google's. Give it an edge."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "operators" {
+  description = "Who may start replays, read the tables and publish dead letters again, by a name for each: IAM members."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "readers" {
+  description = "Who may read the tables, by a name for each: IAM members, e.g. a group of analysts."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "ledger" {
+  description = "How large the claim ledger is: `pipas check` reckons it. Without a replica a failure costs a recovery, and with it a failover."
+  type = object({
+    memory_gb     = number
+    has_replica   = optional(bool, true)
+    redis_version = optional(string, "REDIS_7_2")
+    tls           = optional(bool, true)
+    maintenance   = optional(object({ day = string, hour = number }), { day = "SUNDAY", hour = 3 })
+  })
+}
+
+variable "archive" {
+  description = "How the archive is kept."
+  type = object({
+    colder            = optional(map(number), { NEARLINE = 30, COLDLINE = 90, ARCHIVE = 365 })
+    delete_after_days = optional(number)
+    versioning        = optional(bool, true)
+    soft_delete_days  = optional(number, 7)
+    retention_days    = optional(number)
+    retention_locked  = optional(bool, false)
+    replica_location  = optional(string)
+    replica_kms_key   = optional(string)
+    tables            = optional(bool, true)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "subscriptions" {
+  description = "Times and bounds of the streams' subscriptions."
+  type = object({
+    ack_deadline_seconds = optional(number, 60)
+    retention            = optional(string, "604800s")
+    archive_retention    = optional(string, "604800s")
+    topic_retention      = optional(string)
+    minimum_backoff      = optional(string, "1s")
+    maximum_backoff      = optional(string, "600s")
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "message_regions" {
+  description = "The regions that Pub/Sub may store messages in; none: its choice."
+  type        = list(string)
+  default     = []
+  nullable    = false
+}
+
+variable "network" {
+  description = "Addresses of the functions' instances, and of Google's services."
+  type = object({
+    functions_range = optional(string, "10.8.0.0/22")
+    services_range  = optional(string, "10.16.0.0/20")
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "schedules" {
+  description = "When what runs by the clock runs, as cron says it, in UTC; and whether none of it does. The janitor's queries read a column of every table whole: its price grows with the tables, so it runs once a day."
+  type = object({
+    compact = optional(string, "*/5 * * * *")
+    merge   = optional(string, "17 * * * *")
+    janitor = optional(string, "40 1 * * *")
+    paused  = optional(bool, false)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "feed_secrets" {
+  description = "The environment variables that the catalog's feeds name: each a secret's id and its version."
+  type        = map(object({ secret = string, version = string }))
+  default     = {}
+  nullable    = false
+}
+
+variable "audit" {
+  description = "The daily audit of each stream: the image of `pipas` by its digest, and when; null: none."
+  type = object({
+    image    = string
+    schedule = optional(string, "30 2 * * *")
+    from     = optional(string, "26h ago")
+    to       = optional(string, "2h ago")
+  })
+  default = null
+}
+
+variable "telemetry" {
+  description = "Whether functions hand traces and metrics to a collector beside them, and what share of requests is traced."
+  type = object({
+    is_on           = optional(bool, true)
+    trace_share     = optional(number, 0.01)
+    collector_image = optional(string)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "emails" {
+  description = "Who is told when something is wrong, by e-mail."
+  type        = set(string)
+  default     = []
+  nullable    = false
+}
+
+variable "channels" {
+  description = "Notification channels that are there already."
+  type        = list(string)
+  default     = []
+  nullable    = false
+}
+
+variable "thresholds" {
+  description = "When somebody is told; see the module `observability`."
+  type = object({
+    unacked_seconds     = optional(number, 300)
+    unarchived_seconds  = optional(number, 3600)
+    refused_share       = optional(number, 0.2)
+    dead_letters        = optional(number, 0)
+    append_errors_share = optional(number, 0.05)
+    ledger_memory_share = optional(number, 0.8)
+    edge_errors_share   = optional(number, 0.01)
+    quota_share         = optional(number, 0.7)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "objectives" {
+  description = "What is promised over 28 days; see the module `observability`."
+  type = object({
+    availability      = optional(number, 0.999)
+    latency           = optional(number, 0.99)
+    latency_ms        = optional(number, 500)
+    freshness         = optional(number, 0.99)
+    freshness_seconds = optional(number, 1)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "uptime_check" {
+  description = "Whether the receiver is looked at from outside, every five minutes."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "edge" {
+  description = "A name of your own before the receiver, with a load balancer and Cloud Armor; null: Cloud Run's address."
+  type = object({
+    domain              = string
+    requests_per_minute = optional(number, 60000)
+    blocked_ranges      = optional(list(string), [])
+  })
+  default = null
+}
+
+variable "perimeter" {
+  description = "A perimeter of VPC Service Controls around the project; null: none."
+  type = object({
+    access_policy = string
+    is_enforced   = optional(bool, false)
+    producers     = optional(map(string), {})
+    operators     = optional(map(string), {})
+  })
+  default = null
+}
+
+variable "cmek" {
+  description = "A key of your own for everything that keeps data; null: Google's keys. Everything is then in the region."
+  type = object({
+    project          = optional(string)
+    rotation_days    = optional(number, 90)
+    protection_level = optional(string, "SOFTWARE")
+  })
+  default = null
+
+  validation {
+    condition     = var.cmek == null || var.location == null || lower(coalesce(var.location, var.region)) == var.region
+    error_message = "Keys are in the region, so the data must be there too: leave `location` out."
+  }
+}
+
+variable "budget" {
+  description = "What a month may cost, in whole units of the currency; null: nobody is told."
+  type = object({
+    billing_account = string
+    amount          = number
+    currency        = optional(string)
+  })
+  default = null
+}
+
+variable "storage_billing_model" {
+  description = "`LOGICAL` or `PHYSICAL`: whether BigQuery's storage is paid by uncompressed or by compressed bytes."
+  type        = string
+  default     = "LOGICAL"
+  nullable    = false
+}
+
+variable "binary_authorization" {
+  description = "Whether only images run that the project's Binary Authorization policy takes."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "deletion_protection" {
+  description = "Whether Terraform cannot delete what has data or serves."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "labels" {
+  description = "Labels of everything that takes some."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
