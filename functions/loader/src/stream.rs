@@ -48,7 +48,6 @@ struct Routed<'a> {
     table: &'a Arc<Table>,
     declared: &'a catalog::Table,
     id: EventId,
-    payload: PayloadHash,
 }
 
 /// An event's table, found, and what is promised of it.

@@ -336,8 +336,10 @@ impl Instance {
         self.stop.cancel();
         while self.schedules.join_next().await.is_some() {}
         let account = self.write_account(&data.path).await;
-        let (feeding, emptying): (Vec<_>, Vec<_>) =
-            self.functions.into_iter().partition(|function| matches!(function.name, "receiver" | "replayer" | "poller"));
+        let (feeding, emptying): (Vec<_>, Vec<_>) = self
+            .functions
+            .into_iter()
+            .partition(|function| matches!(function.name, "receiver" | "replayer" | "poller"));
         for together in [feeding, emptying] {
             try_join_all(together.into_iter().map(Function::stop)).await?;
         }

@@ -190,17 +190,6 @@ impl<'a> Cursor<'a> {
         share
     }
 
-    /// The boolean here; anything else is a problem.
-    pub(crate) fn boolean(&self, expected: &str) -> Option<bool> {
-        match &self.node.content {
-            Content::Scalar(Value::Bool(value)) => Some(*value),
-            _ => {
-                self.unexpected(expected);
-                None
-            }
-        }
-    }
-
     /// The number here.
     pub(crate) fn decimal(&self, expected: &str) -> Option<serde_json::Number> {
         match &self.node.content {

@@ -1,8 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    archive,
-    cors,
+    archive, cors,
     cursor::Cursor,
     delivery::{self, Kind},
     event_id::{self, EventIds},

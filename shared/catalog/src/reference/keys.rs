@@ -1,8 +1,8 @@
 use super::{
     Key,
     Kind::{
-        Any, Boolean, Choice, Columns, Duration, Either, File, Like, List, Map, Number, Pointer, Pointers, Scalar, Scalars,
-        Settings, Share, TableName, Text, TextOrTexts, Whole,
+        Any, Boolean, Choice, Columns, Duration, Either, File, Like, List, Map, Number, Pointer, Pointers, Scalar,
+        Scalars, Settings, Share, TableName, Text, TextOrTexts, Whole,
     },
     Presence::{self, Default, Required, RequiredUnless},
 };
@@ -122,7 +122,13 @@ pub const KEYS: &[Key] = &[
         "Whether an event keeps its own fields beside the carried ones.",
         "keep",
     ),
-    key("streams.*.lookup", Map, Default("none"), "Fields that are joined from CSV files, by a name for each lookup.", ""),
+    key(
+        "streams.*.lookup",
+        Map,
+        Default("none"),
+        "Fields that are joined from CSV files, by a name for each lookup.",
+        "",
+    ),
     key("streams.*.lookup.*", Settings, Required, "A lookup: a CSV file, sought in by a value of the event.", ""),
     key("streams.*.lookup.*.file", File, Required, "A CSV file with a header.", "stops.csv"),
     key("streams.*.lookup.*.key", Text, Required, "The file's column that is sought in.", "stop_id"),
@@ -196,7 +202,13 @@ pub const KEYS: &[Key] = &[
     key("streams.*.feeds.*.timeout", Duration, Default("`10s`"), "The longest fetch.", "10s"),
     key("streams.*.feeds.*.max_bytes", Whole, Default("`33554432`"), "The largest answer.", "33554432"),
     key("streams.*.feeds.*.backoff", Duration, Default("`10m`"), "The longest pause after failures.", "10m"),
-    key("streams.*.feeds.*.headers", Map, Default("none"), "Headers of the requests.", "{ x-api-key: { env: FEED_KEY } }"),
+    key(
+        "streams.*.feeds.*.headers",
+        Map,
+        Default("none"),
+        "Headers of the requests.",
+        "{ x-api-key: { env: FEED_KEY } }",
+    ),
     key(
         "streams.*.feeds.*.headers.*",
         Either(&[Text, Settings]),
