@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use catalog::{Delivery, OnLedgerLoss, Probe, Stream};
-use event::{EventId, Outcome, Reason, Rejection};
+use event::{EventId, Outcome, Reason, Rejection, attribute};
 use exactly_once::{Answer, Limits, PayloadHash};
 use futures::future::join_all;
 use pubsub::push::PushDelivery;
@@ -85,7 +85,10 @@ impl StreamLoader {
             return Err(LoaderError::Exhausted);
         }
         let is_lost = self.is_lost(services, promised).await?;
-        let open = table.open().await?;
+        let open = match origin.message.attribute(attribute::REPLAY_RUN) {
+            Some(run) => table.open_for(run).await?,
+            None => table.open().await?,
+        };
         origin.event_id = Some(id.clone());
         let origin = Arc::new(origin);
         let incoming = Incoming {
