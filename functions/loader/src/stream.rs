@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use catalog::{Delivery, OnLedgerLoss, Probe, Stream};
-use event::{EventId, Message, Outcome, Reason, Rejection};
+use event::{EventId, Message, Outcome, Reason, Rejection, attribute};
 use exactly_once::{Answer, Limits};
 use futures::future::{join, join_all};
 use pubsub::push::PushDelivery;
@@ -265,7 +265,10 @@ impl StreamLoader {
         encode: impl Fn(&OpenTable, &Origin) -> Content,
     ) -> Ended {
         let is_lost = self.is_lost(&table.services, &declared.delivery).await?;
-        let mut open = table.open().await?;
+        let mut open = match origin.message.attribute(attribute::REPLAY_RUN) {
+            Some(run) => table.open_for(run).await?,
+            None => table.open().await?,
+        };
         origin.event_id = Some(id);
         let mut content = encode(&open, &origin);
         if origin.redrive.is_some() && matches!(content, Content::Rejected(_)) {

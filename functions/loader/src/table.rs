@@ -37,6 +37,8 @@ pub(crate) struct Table {
     open: RwLock<Option<Arc<OpenTable>>>,
     /// Held while the table is looked for; the last failure, so that a missing table is not asked for by every delivery.
     opening: tokio::sync::Mutex<Option<(Instant, TableFault)>>,
+    /// The replay for which the table was looked at last.
+    looked_for: tokio::sync::Mutex<Option<String>>,
     /// Writers of tables that are no more.
     retired: Mutex<Vec<Arc<OpenTable>>>,
 }
@@ -59,8 +61,28 @@ impl Table {
             stop,
             open: RwLock::new(None),
             opening: tokio::sync::Mutex::new(None),
+            looked_for: tokio::sync::Mutex::new(None),
             retired: Mutex::new(Vec::new()),
         }
+    }
+
+    /// The table for the messages of the replay `run`, looked at anew with its first one.
+    ///
+    /// A table that was dropped and made again is noticed by the next append, and a replay need not come to one: under the old
+    /// table's epoch each of its events is a row, and would be refused as a duplicate.
+    pub(crate) async fn open_for(self: &Arc<Self>, run: &str) -> Result<Arc<OpenTable>, TableFault> {
+        let mut looked_for = self.looked_for.lock().await;
+        if looked_for.as_deref() != Some(run) {
+            let open = self.open().await?;
+            let found = self.services.tables.get(&self.name).await;
+            let (_, epoch) = found.map_err(|error| TableFault::Unreadable(Arc::new(error)))?;
+            if epoch != open.epoch {
+                self.let_go(&open);
+            }
+            *looked_for = Some(run.to_owned());
+        }
+        drop(looked_for);
+        self.open().await
     }
 
     /// The table as BigQuery has it, with its writer.
@@ -121,17 +143,20 @@ impl Table {
             Err(error) if !error.is_not_found() => {
                 tracing::warn!(table = %self.name, error = %chain(&error), "the table cannot be read");
             }
-            Ok(_) | Err(_) => {
-                tracing::warn!(table = %self.name, table.epoch = epoch, "the table is no more, or was made anew");
-                let mut current = self.open.write();
-                if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &open)) {
-                    *current = None;
-                }
-                drop(current);
-                open.stop();
-                self.retired.lock().push(open);
-            }
+            Ok(_) | Err(_) => self.let_go(&open),
         }
+    }
+
+    /// The table is not the one that was opened: the next event opens it anew.
+    fn let_go(&self, open: &Arc<OpenTable>) {
+        tracing::warn!(table = %self.name, table.epoch = open.epoch, "the table is no more, or was made anew");
+        let mut current = self.open.write();
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, open)) {
+            *current = None;
+        }
+        drop(current);
+        open.stop();
+        self.retired.lock().push(Arc::clone(open));
     }
 
     pub(crate) fn purpose(&self) -> &Purpose {

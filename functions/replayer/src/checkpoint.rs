@@ -43,6 +43,8 @@ pub(crate) struct Document {
 pub(crate) struct Checkpoint {
     store: ObjectStore,
     name: String,
+    /// Names this run. One that is taken up has another name, as a table may have been made anew meanwhile.
+    pub(crate) run: String,
     /// Whether the run goes on where another ended.
     pub(crate) is_resumed: bool,
     state: Mutex<State>,
@@ -102,6 +104,7 @@ impl Checkpoint {
         let checkpoint = Self {
             store: store.clone(),
             name,
+            run: Uuid::new_v4().simple().to_string(),
             is_resumed,
             state: Mutex::new(State { document, is_changed: true }),
             generation: tokio::sync::Mutex::new(generation),

@@ -23,6 +23,8 @@ pub(crate) struct Publishing<'a> {
     pub(crate) pace: &'a Pace,
     pub(crate) checkpoint: &'a Checkpoint,
     pub(crate) progress: &'a Progress,
+    /// Names the replay.
+    pub(crate) run: &'a str,
 }
 
 /// The messages of one object that are under way. The checkpoint moves on as Pub/Sub has taken all before.
@@ -40,10 +42,10 @@ impl<'a> Lane<'a> {
 
     /// Publishes these messages; with them the object's records up to `position` are done.
     pub(crate) async fn publish(&mut self, items: Vec<Item>, is_own: bool, position: u64) -> Result<(), ReplayError> {
-        let Publishing { publisher, pace, progress, .. } = self.publishing;
+        let Publishing { publisher, pace, progress, run, .. } = self.publishing;
         let now = Timestamp::now();
         let count = items.len();
-        let messages: Vec<Outgoing> = items.into_iter().filter_map(|item| outgoing(item, is_own, now)).collect();
+        let messages: Vec<Outgoing> = items.into_iter().filter_map(|item| outgoing(item, is_own, run, now)).collect();
         progress.add(|counts| &counts.unpublishable, (count - messages.len()) as u64);
         pace.turn(messages.len()).await;
         // A task of its own, so that it goes on while the object is read.

@@ -270,8 +270,13 @@ impl Run<'_> {
         }
         let progress = &*self.control.progress;
         let done = self.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.position(&source.name));
-        let publishing =
-            self.checkpoint.as_ref().map(|checkpoint| Publishing { publisher, pace: &self.pace, checkpoint, progress });
+        let publishing = self.checkpoint.as_ref().map(|checkpoint| Publishing {
+            publisher,
+            pace: &self.pace,
+            checkpoint,
+            progress,
+            run: &checkpoint.run,
+        });
         let mut lane = publishing.as_ref().map(|publishing| Lane::new(publishing, &source.name));
         let mut batches = read::read(source, self.pace.batch(BATCH));
         let ended = loop {

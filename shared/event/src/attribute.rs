@@ -32,3 +32,5 @@ pub const REPLAY: &str = "pipas-replay";
 pub const REPLAY_PUBLISHED: &str = "pipas-replay-published";
 /// On a replayed message: when it was replayed, RFC 3339 with microseconds.
 pub const REPLAY_AT: &str = "pipas-replay-at";
+/// On a message of a replay: which one. A loader looks at a table anew with the first message of each.
+pub const REPLAY_RUN: &str = "pipas-replay-run";
