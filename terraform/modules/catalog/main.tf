@@ -5,6 +5,9 @@ locals {
   folder   = dirname(var.file)
   document = yamldecode(file(var.file))
 
+  # The archive's layout by default, of which BigQuery can make a table.
+  hive = "{stream}/dt={yyyy}-{mm}-{dd}/hr={HH}/"
+
   # BigQuery clusters by four columns at most.
   max_cluster = 4
 

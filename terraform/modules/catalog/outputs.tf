@@ -39,9 +39,10 @@ output "quotas" {
 }
 
 output "archive" {
-  description = "The bounds of one run of the compactor."
+  description = "How long one run of the compactor may take, and whether objects lie where BigQuery finds their partitions."
   value = {
-    max_seconds = try(coalesce(local.document.archive.max_seconds), 240)
+    max_seconds = try(coalesce(local.document.archive.compact.max_seconds), 240)
+    is_hive     = try(coalesce(local.document.archive.layout), local.hive) == local.hive
   }
 }
 

@@ -108,7 +108,7 @@ module "warehouse" {
   views                 = module.catalog.views
   streams               = keys(module.catalog.streams)
   archive_bucket        = module.archive.bucket
-  archive_tables        = var.archive.tables
+  archive_tables        = var.archive.tables && module.catalog.archive.is_hive
   writers               = { for function in ["loader", "deadletter", "replayer"] : function => module.identity.member[function] }
   readers               = merge(var.readers, var.operators, local.auditors)
   redrivers             = var.operators
