@@ -7,10 +7,12 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use bytes::Bytes;
 use catalog::{Catalog, Stream};
 use rows::{Checker, Verdict};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use shape::Shape;
 
 use crate::cli::Global;
 
@@ -159,14 +161,29 @@ fn check<'c>(samples: &Samples<'c>, checkers: &mut BTreeMap<&'c str, Checker>) -
     };
     let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
     let is_lines = file.extension().is_some_and(|extension| extension == "ndjson");
-    let checked = events(&bytes, is_lines).into_iter().map(|(line, event)| Checked {
+    let checked = |line: usize, verdict: Verdict| Checked {
         file: file.clone(),
         line,
         stream: stream.name.clone(),
         to_be_refused: *to_be_refused,
-        verdict: checker.check(event, attributes),
-    });
-    let checked: Vec<Checked> = checked.collect();
+        verdict,
+    };
+    let shape = Shape::new(stream);
+    let checked: Vec<Checked> = events(&bytes, is_lines)
+        .into_iter()
+        .flat_map(|(line, document)| {
+            let shaped = match &shape {
+                None => return vec![checked(line, checker.check(document, attributes))],
+                Some(shape) => shape.events(&Bytes::copy_from_slice(document), attributes),
+            };
+            match shaped {
+                Ok(shaped) => {
+                    shaped.events.iter().map(|event| checked(line, checker.check(event, attributes))).collect()
+                }
+                Err(fault) => vec![checked(line, Verdict::refused(fault))],
+            }
+        })
+        .collect();
     if checked.is_empty() {
         bail!("{} holds no event", file.display());
     }

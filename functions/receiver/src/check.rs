@@ -86,7 +86,8 @@ pub struct CheckError {
 /// Checks samples of a stream's events.
 ///
 /// The body is that of events. Each is told whether it would be loaded, to which table and as which row, or everything that is
-/// wrong with it, by the code that loads and by the catalog's schemas. Nothing is published, and nothing is written.
+/// wrong with it, by the code that loads and by the catalog's schemas. A document is cut into its events first, where the
+/// stream says so. Nothing is published, and nothing is written.
 #[utoipa::path(
     post,
     path = "/v1/streams/{stream}/check",
@@ -127,6 +128,7 @@ async fn check(
     let producer = Producer::from_headers(headers)?;
     let (body, _room) = body::read(body, receiver.max_body_bytes, &receiver.room).await?;
     let slices = body::slice(&body, producer.form)?;
+    let (slices, ..) = intake.shaped(slices, &producer)?;
     if slices.len() > MAX_SAMPLES {
         return Err(ReceiverError::ManyEvents { limit: MAX_SAMPLES });
     }

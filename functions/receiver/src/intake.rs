@@ -113,7 +113,11 @@ impl Intake {
     }
 
     /// The events of the documents that a request holds. Each stands where its document does.
-    fn shaped(&self, documents: Vec<Slice>, producer: &Producer) -> Result<(Vec<Slice>, u64, Missing), ReceiverError> {
+    pub(crate) fn shaped(
+        &self,
+        documents: Vec<Slice>,
+        producer: &Producer,
+    ) -> Result<(Vec<Slice>, u64, Missing), ReceiverError> {
         let Some(shape) = &self.shape else { return Ok((documents, 0, Missing::default())) };
         let (mut events, mut filtered, mut missing) = (Vec::new(), 0, Missing::default());
         let mut bad = BadEvents::default();

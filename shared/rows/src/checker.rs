@@ -70,6 +70,14 @@ impl From<Rejection> for Fault {
     }
 }
 
+impl Verdict {
+    /// Of what is refused before it is looked at as an event.
+    pub fn refused(fault: Rejection) -> Self {
+        let errors = vec![fault.into()];
+        Self { loaded: false, table: None, event_id: None, row: None, raw: Vec::new(), errors }
+    }
+}
+
 impl Checker {
     /// A checker of samples of `stream`.
     pub fn new(stream: &Stream) -> Result<Self, SchemaUnsupported> {
@@ -86,15 +94,12 @@ impl Checker {
 
     /// What would become of the event `json`, whose message has these attributes.
     pub fn check(&self, json: &[u8], attributes: &BTreeMap<String, String>) -> Verdict {
-        let mut verdict =
-            Verdict { loaded: false, table: None, event_id: None, row: None, raw: Vec::new(), errors: Vec::new() };
         let probed = match self.probe.scan(json) {
             Ok(probed) => probed,
-            Err(rejection) => {
-                verdict.errors.push(rejection.into());
-                return verdict;
-            }
+            Err(rejection) => return Verdict::refused(rejection),
         };
+        let mut verdict =
+            Verdict { loaded: false, table: None, event_id: None, row: None, raw: Vec::new(), errors: Vec::new() };
         let route = probed.route(&self.stream, attributes);
         verdict.table = route.map(|table| table.name.to_string());
         match self.stream.event_id(&probed, route) {
