@@ -178,7 +178,8 @@ async fn a_replayed_event_is_the_event_that_it_was() -> anyhow::Result<()> {
     stand.rows_become(60).await?;
     stand.archive_becomes(61).await?;
     let what = format!(
-        "SELECT ingest.event_id, ingest.message_id, ingest.published_at, ingest.received_at, event_id FROM {TABLE} ORDER BY 1"
+        "SELECT ingest.event_id AS ingested_id, ingest.message_id, TIMESTAMP_TRUNC(ingest.published_at, MILLISECOND), \
+         ingest.received_at, event_id FROM {TABLE} ORDER BY 1"
     );
     let before = stand.world.query(&what).await?;
     let letters = "SELECT dead_letter_id, message_id, COUNT(*) FROM pipas_ops.dead_letters GROUP BY 1, 2";
@@ -317,8 +318,10 @@ async fn beyond_the_window_events_are_merged_and_not_doubled() -> anyhow::Result
     let (code, report) = stand.replay(&["--stream", "events"]).await?;
     assert_eq!((code, &report["taken"], &report["held_back"]), (2, &json!(0), &json!(600)), "{report}");
 
+    // A push tells a publish time in milliseconds, the archive in microseconds.
     let what = format!(
-        "SELECT ingest.event_id, ingest.message_id, ingest.published_at, TO_JSON_STRING(data) FROM {TABLE} ORDER BY 1"
+        "SELECT ingest.event_id, ingest.message_id, TIMESTAMP_TRUNC(ingest.published_at, MILLISECOND), TO_JSON_STRING(data) \
+         FROM {TABLE} ORDER BY 1"
     );
     let before = stand.world.query(&what).await?;
     stand.world.query(&format!("DELETE FROM {TABLE} WHERE CAST(JSON_VALUE(data, '$.n') AS INT64) < 150")).await?;

@@ -45,6 +45,7 @@ async fn every_function_runs_in_its_container() -> anyhow::Result<()> {
     let world = World::start(Setup::default()).await?;
     let mut env = world.endpoints.environment(Path::new("/etc/pipas/pipas.yaml"));
     env.push(("PIPAS_REDIS_URL", World::redis_url()?));
+    env.push(("PIPAS_POLLER_URL", "http://127.0.0.1:9".to_owned()));
     for function in functions()? {
         let dir = tempfile::tempdir()?;
         let built = build(&function, dir.path())?;

@@ -7,7 +7,7 @@ use google_cloud_auth::credentials::{Builder, anonymous};
 use google_cloud_gax::{
     error::rpc::Code,
     options::RequestOptionsBuilder,
-    retry_policy::{AlwaysRetry, RetryPolicyExt},
+    retry_policy::{Aip194Strict, RetryPolicyExt},
 };
 use google_cloud_tasks_v2::{
     client::CloudTasks,
@@ -39,7 +39,7 @@ pub(crate) enum Enqueued {
 
 impl TaskQueue {
     pub(crate) async fn connect(config: &TasksConfig) -> Result<Self, StartError> {
-        let mut builder = CloudTasks::builder().with_retry_policy(AlwaysRetry.with_time_limit(PATIENCE));
+        let mut builder = CloudTasks::builder().with_retry_policy(Aip194Strict.with_time_limit(PATIENCE));
         if let Some(endpoint) = &config.endpoint {
             builder = builder.with_endpoint(endpoint);
         }

@@ -57,8 +57,8 @@ async fn an_upload_survives_every_fault() {
         ("storage/PUT", When::Every(3), unavailable()),
         ("storage/P*", When::Next(3), unavailable()),
         ("storage/partial-persist", When::Every(2), Action::ApplyThenFail),
-        ("storage/*", When::Probability { probability: 0.5, seed: 4 }, Action::ApplyThenFail),
-        ("storage/*", When::Probability { probability: 0.5, seed: 7 }, Action::DropConnection),
+        ("storage/*", When::Probability { probability: 0.4, seed: 4 }, Action::ApplyThenFail),
+        ("storage/*", When::Probability { probability: 0.4, seed: 7 }, Action::DropConnection),
     ]
     .into_iter()
     .enumerate()

@@ -1,10 +1,11 @@
 //! One bucket.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use google_cloud_auth::credentials::{self, Credentials, anonymous};
-use google_cloud_storage::client::Storage;
+use google_cloud_gax::retry_policy::RetryPolicyExt;
+use google_cloud_storage::{client::Storage, retry_policy::RetryableErrors};
 use jiff::Timestamp;
 use reqwest::{Method, Url};
 use serde::Deserialize;
@@ -15,6 +16,8 @@ use crate::{
     rest::{Resource, Rest, json},
 };
 
+/// How long a small read or write is tried. Google's client would go on for minutes, and whoever asked has gone by then.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Google's endpoint.
 const GOOGLE: &str = "https://storage.googleapis.com";
 const SCOPE: &str = "https://www.googleapis.com/auth/devstorage.read_write";
@@ -78,7 +81,8 @@ impl ObjectStore {
         let base = Url::parse(endpoint).map_err(malformed)?;
         let credentials =
             if base.scheme() == "http" { anonymous::Builder::new().build() } else { default_credentials()? };
-        let mut storage = Storage::builder().with_credentials(credentials.clone());
+        let retries = RetryableErrors.with_time_limit(PATIENCE);
+        let mut storage = Storage::builder().with_credentials(credentials.clone()).with_retry_policy(retries);
         if config.endpoint.is_some() {
             storage = storage.with_endpoint(endpoint);
         }
