@@ -12,7 +12,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
     ("objects", &[]),
     ("catalog", &["event"]),
     ("exactly-once", &["event", "catalog"]),
-    ("pubsub", &["event", "catalog", "googleapis"]),
+    ("pubsub", &["event", "catalog", "googleapis", "service"]),
     ("dedupe", &["event", "catalog", "exactly-once"]),
     ("rows", &["event", "catalog"]),
     ("storage-write", &["event", "catalog", "googleapis", "rows"]),

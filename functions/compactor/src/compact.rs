@@ -9,17 +9,18 @@ use axum::{
 };
 use event::Timestamp;
 use futures::{StreamExt, stream};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Compactor,
     drain::{Bounds, drain},
-    error::{CompactorError, chain},
+    error::CompactorError,
     merge::Scope,
     object::Place,
     report::{self, StreamReport},
 };
+use service::chain;
 
 /// Streams that are drained at once.
 const STREAMS: usize = 4;
@@ -43,8 +44,7 @@ pub(crate) async fn post(
     parameters: Result<Query<Parameters>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, CompactorError> {
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    compactor.auth.verify(authorization).await?;
+    compactor.auth.verify_headers(&headers).await?;
     let Query(parameters) = parameters?;
     let streams = compactor.streams(parameters.stream)?;
     // A task of its own: a trigger that no longer waits does not tear the objects apart that are under way.

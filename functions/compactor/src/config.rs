@@ -1,7 +1,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use objects::StoreConfig;
-use pubsub::{OidcConfig, PubSubConfig, push_auth};
+use pubsub::{OidcConfig, PubSubConfig};
 use service::{Env, EnvError};
 
 /// The compactor's settings. The budgets of a run are the catalog's.
@@ -33,16 +33,13 @@ impl Config {
         let catalog = read.or("PIPAS_CATALOG", "the path of pipas.yaml", PathBuf::from("/etc/pipas/pipas.yaml"));
         let project = read.required("GOOGLE_CLOUD_PROJECT", "a project id");
         let bucket = read.required("PIPAS_ARCHIVE_BUCKET", "the name of a bucket");
-        let mut endpoint = |name: &'static str| {
-            let url: Option<String> = read.optional(name, "a URL");
-            if url.as_deref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
-                read.problem(name, "expected a URL that starts with http:// or https://");
-            }
-            url
-        };
-        let pubsub_endpoint = endpoint("PIPAS_PUBSUB_ENDPOINT");
-        let storage_endpoint = endpoint("PIPAS_STORAGE_ENDPOINT");
-        let auth = auth(&mut read);
+        let pubsub_endpoint = read.url("PIPAS_PUBSUB_ENDPOINT");
+        let storage_endpoint = read.url("PIPAS_STORAGE_ENDPOINT");
+        let auth = OidcConfig::from_env(
+            &mut read,
+            "the audience of the trigger's token",
+            "the e-mail address of the trigger's service account",
+        );
         let idle = read.or("PIPAS_COMPACTOR_IDLE_MS", "a number of milliseconds", IDLE_MS);
         if idle == 0 {
             read.problem("PIPAS_COMPACTOR_IDLE_MS", "expected at least 1, found 0");
@@ -60,25 +57,6 @@ impl Config {
             idle: Duration::from_millis(idle),
             ack_deadline: Duration::from_secs(ack_deadline),
         })
-    }
-}
-
-fn auth(read: &mut service::EnvReader<'_>) -> Option<OidcConfig> {
-    let kind = read.or("PIPAS_PUSH_AUTH", "`oidc` or `none`", "oidc".to_owned());
-    match kind.as_str() {
-        "none" => None,
-        "oidc" => Some(OidcConfig {
-            audience: read.required("PIPAS_PUSH_AUDIENCE", "the audience of the trigger's token").unwrap_or_default(),
-            service_account: read
-                .required("PIPAS_PUSH_SERVICE_ACCOUNT", "the e-mail address of the trigger's service account")
-                .unwrap_or_default(),
-            issuer: read.or("PIPAS_PUSH_ISSUER", "an issuer", push_auth::GOOGLE_ISSUER.to_owned()),
-            jwks_url: read.or("PIPAS_PUSH_JWKS_URL", "a URL", push_auth::GOOGLE_JWKS_URL.to_owned()),
-        }),
-        other => {
-            read.problem("PIPAS_PUSH_AUTH", format!("expected `oidc` or `none`, found `{other}`"));
-            None
-        }
     }
 }
 

@@ -65,35 +65,9 @@ impl IntoResponse for CompactorError {
             Self::Parameters(_) => {
                 Problem::new(StatusCode::BAD_REQUEST, "urn:pipas:problem:bad-parameters", "Bad parameters")
             }
-            Self::Auth(PushAuthError::Unauthenticated(_)) => {
-                let problem =
-                    Problem::new(StatusCode::UNAUTHORIZED, "urn:pipas:problem:unauthenticated", "Unauthenticated");
-                problem.header(http::header::WWW_AUTHENTICATE, "Bearer")
-            }
-            Self::Auth(PushAuthError::Forbidden(_)) => {
-                Problem::new(StatusCode::FORBIDDEN, "urn:pipas:problem:forbidden", "Forbidden")
-            }
-            Self::Auth(PushAuthError::Unavailable(_)) => {
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:pipas:problem:unavailable", "Unavailable")
-                    .retry_after(5)
-            }
+            Self::Auth(error) => error.problem(),
             Self::Lost => Problem::internal(),
         };
         problem.detail(detail).into_response()
     }
-}
-
-/// The error and its sources on one line, each once.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

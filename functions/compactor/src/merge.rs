@@ -12,9 +12,9 @@ use futures::{StreamExt, stream};
 
 use crate::{
     Compactor,
-    error::chain,
     report::{MergeReport, MergedObject, State},
 };
+use service::chain;
 
 /// How far a pass looks back: a message is no older than Pub/Sub keeps it, which is seven days unless the subscription says
 /// otherwise; `from` looks back further.

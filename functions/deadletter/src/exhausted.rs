@@ -7,10 +7,10 @@ use axum::{
     extract::{Path, Request, State},
 };
 use event::{Outcome, attribute};
-use http::{HeaderMap, StatusCode, header};
-use loader::{LoaderError, chain};
+use http::StatusCode;
+use loader::LoaderError;
 use pubsub::push;
-use service::{RequestTrace, TraceContext};
+use service::{RequestTrace, TraceContext, chain};
 
 use crate::{Inner, message::Exhausted};
 
@@ -41,7 +41,7 @@ async fn take(
     request: Request,
 ) -> Result<Outcome, LoaderError> {
     let (head, body) = request.into_parts();
-    inner.loader.verify(authorization(&head.headers)).await?;
+    inner.loader.verify(&head.headers).await?;
     let body =
         to_bytes(body, push::MAX_BODY_BYTES).await.map_err(|error| LoaderError::Body { detail: chain(&error) })?;
     let Exhausted { source, delivery } = Exhausted::read(push::decode(&head.headers, body)?);
@@ -63,10 +63,6 @@ async fn take(
 /// The stream whose subscription it is.
 fn stream_of(subscription: &str) -> &str {
     SUFFIXES.iter().find_map(|suffix| subscription.strip_suffix(suffix)).unwrap_or(subscription)
-}
-
-fn authorization(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()
 }
 
 /// Counts a delivery of a known stream once, however its handler ends: without an outcome it will come again.

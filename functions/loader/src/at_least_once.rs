@@ -10,11 +10,11 @@ use storage_write::{AppendError, RowFailure};
 use crate::{
     dead_letters::DeadLetter,
     error::LoaderError,
-    loader::chain,
     row::{Incoming, Origin, Place},
     table::{Purpose, Table},
     version::OpenTable,
 };
+use service::chain;
 
 /// The short id of the stream that each table has.
 const DEFAULT_STREAM: &str = "_default";

@@ -7,11 +7,8 @@ use dedupe::LedgerError;
 use exactly_once::{CallId, Claim, Claimed, EventKey, Expected, Input, NewState, PayloadHash, State, Want};
 use tokio::time::Instant;
 
-use crate::{
-    loader::{Services, chain},
-    quota::UsedUp,
-    writer::Done,
-};
+use crate::{loader::Services, quota::UsedUp, writer::Done};
+use service::chain;
 
 /// How long a write stream that is wanted waits for the ledger to be whole.
 const CREATE_PATIENCE: Duration = Duration::from_secs(5);

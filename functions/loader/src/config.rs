@@ -3,7 +3,7 @@ use std::{path::PathBuf, str::FromStr, time::Duration};
 use exactly_once::Limits;
 use jiff::SignedDuration;
 use objects::StoreConfig;
-use pubsub::{OidcConfig, push_auth};
+use pubsub::OidcConfig;
 use rows::MaskKey;
 use secrecy::SecretString;
 use service::{Env, EnvError, EnvReader};
@@ -75,14 +75,18 @@ impl Config {
         let mut read = env.read();
         let catalog = read.or("PIPAS_CATALOG", "the path of pipas.yaml", PathBuf::from("/etc/pipas/pipas.yaml"));
         let project = read.required("GOOGLE_CLOUD_PROJECT", "a project id");
-        let bigquery_endpoint = url(&mut read, "PIPAS_BIGQUERY_ENDPOINT");
-        let storage_endpoint = url(&mut read, "PIPAS_BIGQUERY_STORAGE_ENDPOINT");
+        let bigquery_endpoint = read.url("PIPAS_BIGQUERY_ENDPOINT");
+        let storage_endpoint = read.url("PIPAS_BIGQUERY_STORAGE_ENDPOINT");
         let ledger = ledger(&mut read);
         let bucket: Option<String> = read.optional("PIPAS_REGISTRY_BUCKET", "the name of a bucket");
-        let endpoint = url(&mut read, "PIPAS_STORAGE_ENDPOINT");
+        let endpoint = read.url("PIPAS_STORAGE_ENDPOINT");
         let registry = bucket.map(|bucket| StoreConfig { bucket, endpoint });
         let janitor_idle = span(&mut read, "PIPAS_JANITOR_IDLE", Duration::from_secs(30 * 60));
-        let auth = auth(&mut read);
+        let auth = OidcConfig::from_env(
+            &mut read,
+            "the audience of the push token",
+            "the e-mail address of the subscriptions' service account",
+        );
         let mask_key = mask_key(&mut read);
         let buffer_bytes = read.or("PIPAS_LOADER_BUFFER_BYTES", "a number of bytes", 128 * MIB);
         if buffer_bytes < 32 * MIB || u32::try_from(buffer_bytes).is_err() {
@@ -112,14 +116,6 @@ impl Config {
     }
 }
 
-fn url(read: &mut EnvReader<'_>, name: &'static str) -> Option<String> {
-    let url: Option<String> = read.optional(name, "a URL");
-    if url.as_deref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
-        read.problem(name, "expected a URL that starts with http:// or https://");
-    }
-    url
-}
-
 fn ledger(read: &mut EnvReader<'_>) -> LedgerConfig {
     let url: Option<String> = read.optional("PIPAS_REDIS_URL", "the URL of a Redis server");
     let buckets = read.or("PIPAS_REDIS_BUCKETS", "a number from 1 to 255", 1);
@@ -136,25 +132,6 @@ fn ledger(read: &mut EnvReader<'_>) -> LedgerConfig {
     match url {
         Some(url) => LedgerConfig::Redis { url: url.into(), buckets },
         None => LedgerConfig::InProcess { journal },
-    }
-}
-
-fn auth(read: &mut EnvReader<'_>) -> Option<OidcConfig> {
-    let kind = read.or("PIPAS_PUSH_AUTH", "`oidc` or `none`", "oidc".to_owned());
-    match kind.as_str() {
-        "none" => None,
-        "oidc" => Some(OidcConfig {
-            audience: read.required("PIPAS_PUSH_AUDIENCE", "the audience of the push token").unwrap_or_default(),
-            service_account: read
-                .required("PIPAS_PUSH_SERVICE_ACCOUNT", "the e-mail address of the subscriptions' service account")
-                .unwrap_or_default(),
-            issuer: read.or("PIPAS_PUSH_ISSUER", "an issuer", push_auth::GOOGLE_ISSUER.to_owned()),
-            jwks_url: read.or("PIPAS_PUSH_JWKS_URL", "a URL", push_auth::GOOGLE_JWKS_URL.to_owned()),
-        }),
-        other => {
-            read.problem("PIPAS_PUSH_AUTH", format!("expected `oidc` or `none`, found `{other}`"));
-            None
-        }
     }
 }
 

@@ -10,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::LoaderError,
-    loader::{Services, chain},
+    loader::Services,
     row::{Content, Incoming, Origin},
     table::{Purpose, Table},
     writer,
 };
+use service::chain;
 
 /// An event that cannot be loaded, and why.
 #[derive(Debug)]

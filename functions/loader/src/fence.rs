@@ -9,11 +9,8 @@ use registry::Registry;
 use serde_json::Value;
 use storage_write::{CallError, TablesError, WriteStreamName};
 
-use crate::{
-    loader::{Services, chain},
-    recovery::RecoveryError,
-    writer::Done,
-};
+use crate::{loader::Services, recovery::RecoveryError, writer::Done};
+use service::chain;
 
 /// Why nobody knows whether a stream takes rows.
 #[derive(Debug, thiserror::Error)]

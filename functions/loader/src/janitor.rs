@@ -18,16 +18,17 @@ use axum::{
 use catalog::TableName;
 use dedupe::{Expected, NewState, PayloadHash};
 use event::Timestamp;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use registry::{Entry, Registry};
 use serde::Serialize;
 
 use crate::{
     error::LoaderError,
     fence,
-    loader::{Inner, Services, chain},
+    loader::{Inner, Services},
     recovery::{Claimed, RecoveryError},
 };
+use service::chain;
 
 /// How long a stream is remembered after the longest window is over.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -72,8 +73,7 @@ pub(crate) struct Mismatch {
 
 /// Runs the janitor. 200 with a report; mismatches are logged as errors and counted.
 pub(crate) async fn post(State(loader): State<Arc<Inner>>, headers: HeaderMap) -> Result<Response, LoaderError> {
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    loader.auth.verify(authorization).await?;
+    loader.auth.verify_headers(&headers).await?;
     let report = match &loader.janitor {
         Some(janitor) => janitor.run().await.map_err(|error| {
             tracing::error!(error = %chain(&error), "the janitor could not do its work");

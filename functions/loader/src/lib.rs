@@ -27,4 +27,4 @@ mod writer;
 
 pub use config::{Config, LedgerConfig};
 pub use error::{LoaderError, StartError, TableFault};
-pub use loader::{Loader, chain, router};
+pub use loader::{Loader, router};

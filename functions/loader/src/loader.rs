@@ -6,11 +6,12 @@ use dedupe::{InProcessLedger, Ledger, RedisLedger, RedisSettings};
 use event::Outcome;
 use exactly_once::{Limits, Owner};
 use futures::future::join_all;
+use http::HeaderMap;
 use objects::ObjectStore;
 use pubsub::{PushAuth, push::PushDelivery};
 use registry::Registry;
 use rows::MaskKey;
-use service::{App, TraceContext};
+use service::{App, TraceContext, chain};
 use storage_write::{Client, ClientConfig, Tables};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -131,9 +132,9 @@ impl Loader {
 }
 
 impl Loader {
-    /// Checks whether the request that carries this `Authorization` header is Pub/Sub's.
-    pub async fn verify(&self, authorization: Option<&str>) -> Result<(), LoaderError> {
-        Ok(self.0.auth.verify(authorization).await?)
+    /// Checks whether the request with these headers is Pub/Sub's.
+    pub async fn verify(&self, headers: &HeaderMap) -> Result<(), LoaderError> {
+        Ok(self.0.auth.verify_headers(headers).await?)
     }
 
     /// Gives up on the event of a message whose deliveries are used up: afterwards it is a dead letter (`exhausted_retries`),
@@ -312,21 +313,6 @@ fn journalled(folder: &std::path::Path) -> Result<Arc<dyn Ledger>, StartError> {
 fn journalled(folder: &std::path::Path) -> Result<Arc<dyn Ledger>, StartError> {
     tracing::error!(ledger.journal = %folder.display(), "this build keeps no journal: a restart may write an event twice");
     Ok(Arc::new(InProcessLedger::new()))
-}
-
-/// An error with its causes, each once.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        source = cause.source();
-    }
-    text
 }
 
 fn shortened(name: &str) -> String {

@@ -9,13 +9,9 @@ use axum::{
 use event::{Outcome, attribute};
 use http::{HeaderMap, StatusCode, header};
 use pubsub::push;
-use service::{RequestTrace, TraceContext};
+use service::{RequestTrace, TraceContext, chain};
 
-use crate::{
-    error::LoaderError,
-    loader::{Inner, chain},
-    metrics::Metrics,
-};
+use crate::{error::LoaderError, loader::Inner, metrics::Metrics};
 
 /// Loads one delivery. 204 acks it; anything else has Pub/Sub send it again.
 pub(crate) async fn push(
@@ -42,7 +38,7 @@ async fn load(
     request: Request,
 ) -> Result<Outcome, LoaderError> {
     let (head, body) = request.into_parts();
-    loader.auth.verify(authorization(&head.headers)).await?;
+    loader.auth.verify_headers(&head.headers).await?;
     let length = length(&head.headers);
     let room = loader.room(length)?;
     let body =
@@ -65,10 +61,6 @@ async fn load(
     }
     counted.end(outcome);
     Ok(outcome)
-}
-
-fn authorization(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()
 }
 
 /// What the body will take up, as its sender says; where it does not, the most that a body may be.

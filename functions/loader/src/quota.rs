@@ -6,10 +6,8 @@ use catalog::Quotas;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::{
-    loader::{Services, chain},
-    metrics::Metrics,
-};
+use crate::{loader::Services, metrics::Metrics};
+use service::chain;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 

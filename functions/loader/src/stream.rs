@@ -153,13 +153,7 @@ impl StreamLoader {
         };
         let view = EventView { json: &data, probed: &event, is_masked: origin.is_masked() };
         let ended = match route.and_then(|table| self.routed(table, &id)) {
-            Some(routed) => Some(
-                self.give_up_as(routed, origin, Some(room), |open, _| {
-                    let version = open.version();
-                    content(version.encode_event(view), version)
-                })
-                .await,
-            ),
+            Some(routed) => Some(self.give_up_as(routed, origin, Some(room), routed_content(view)).await),
             None if self.is_all_raw() => None,
             None => Some(self.exhaust(origin, None, Some(&self.stream.no_route())).await),
         };
@@ -250,11 +244,7 @@ impl StreamLoader {
 
     /// Loads the event into the table that it is routed to.
     async fn load_routed(&self, routed: Routed<'_>, origin: Origin, event: EventView<'_>, room: Room) -> Ended {
-        self.load_as(routed, origin, room, |open, _| {
-            let version = open.version();
-            content(version.encode_event(event), version)
-        })
-        .await
+        self.load_as(routed, origin, room, routed_content(event)).await
     }
 
     async fn load_as(
@@ -339,6 +329,13 @@ impl Brought {
         let PushDelivery { message, delivery_attempt, .. } = delivery;
         // A replay is loaded as the message that it repeats.
         Self { message: Arc::new(message.first()), delivery_attempt, trace }
+    }
+}
+
+fn routed_content(event: EventView<'_>) -> impl Fn(&OpenTable, &Origin) -> Content {
+    move |open, _| {
+        let version = open.version();
+        content(version.encode_event(event), version)
     }
 }
 

@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     dead_letters::DeadLetters,
     error::TableFault,
-    loader::{Services, chain},
+    loader::Services,
     version::{OpenTable, PAUSE, Parts},
     writer::Driver,
 };
+use service::chain;
 
 /// What a table's rows are.
 #[derive(Clone)]

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use objects::StoreConfig;
-use pubsub::{OidcConfig, PubSubConfig, push_auth};
+use pubsub::{OidcConfig, PubSubConfig};
 use service::{Env, EnvError};
 
 /// The poller's settings. What is fetched, and how often, is the catalog's.
@@ -46,21 +46,15 @@ impl Config {
         if queue.as_deref().is_some_and(|queue| !is_queue(queue)) {
             read.problem("PIPAS_TASKS_QUEUE", "expected projects/PROJECT/locations/LOCATION/queues/QUEUE");
         }
-        let poller: Option<String> = read.required("PIPAS_POLLER_URL", "the poller's own URL");
-        let mut endpoint = |name: &'static str| {
-            let url: Option<String> = read.optional(name, "a URL");
-            if url.as_deref().is_some_and(|url| !is_url(url)) {
-                read.problem(name, "expected a URL that starts with http:// or https://");
-            }
-            url
-        };
-        let pubsub_endpoint = endpoint("PIPAS_PUBSUB_ENDPOINT");
-        let storage_endpoint = endpoint("PIPAS_STORAGE_ENDPOINT");
-        let tasks_endpoint = endpoint("PIPAS_TASKS_ENDPOINT");
-        if poller.as_deref().is_some_and(|url| !is_url(url)) {
-            read.problem("PIPAS_POLLER_URL", "expected a URL that starts with http:// or https://");
-        }
-        let auth = auth(&mut read);
+        let pubsub_endpoint = read.url("PIPAS_PUBSUB_ENDPOINT");
+        let storage_endpoint = read.url("PIPAS_STORAGE_ENDPOINT");
+        let tasks_endpoint = read.url("PIPAS_TASKS_ENDPOINT");
+        let poller = read.required_url("PIPAS_POLLER_URL", "the poller's own URL");
+        let auth = OidcConfig::from_env(
+            &mut read,
+            "the audience of the token",
+            "the e-mail address of the caller's service account",
+        );
         read.finish()?;
         let identity = auth.as_ref().map(|auth| (auth.service_account.clone(), auth.audience.clone()));
         Ok(Self {
@@ -79,34 +73,10 @@ impl Config {
     }
 }
 
-fn is_url(text: &str) -> bool {
-    text.starts_with("http://") || text.starts_with("https://")
-}
-
 fn is_queue(text: &str) -> bool {
     let parts: Vec<&str> = text.split('/').collect();
     matches!(parts.as_slice(), ["projects", project, "locations", location, "queues", queue]
         if [project, location, queue].iter().all(|part| !part.is_empty()))
-}
-
-/// Scheduler and tasks carry tokens of one service account: the one that may call this service.
-fn auth(read: &mut service::EnvReader<'_>) -> Option<OidcConfig> {
-    let kind = read.or("PIPAS_PUSH_AUTH", "`oidc` or `none`", "oidc".to_owned());
-    match kind.as_str() {
-        "none" => None,
-        "oidc" => Some(OidcConfig {
-            audience: read.required("PIPAS_PUSH_AUDIENCE", "the audience of the token").unwrap_or_default(),
-            service_account: read
-                .required("PIPAS_PUSH_SERVICE_ACCOUNT", "the e-mail address of the caller's service account")
-                .unwrap_or_default(),
-            issuer: read.or("PIPAS_PUSH_ISSUER", "an issuer", push_auth::GOOGLE_ISSUER.to_owned()),
-            jwks_url: read.or("PIPAS_PUSH_JWKS_URL", "a URL", push_auth::GOOGLE_JWKS_URL.to_owned()),
-        }),
-        other => {
-            read.problem("PIPAS_PUSH_AUTH", format!("expected `oidc` or `none`, found `{other}`"));
-            None
-        }
-    }
 }
 
 #[cfg(test)]

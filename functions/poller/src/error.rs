@@ -1,8 +1,8 @@
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use http::StatusCode;
 use objects::StoreError;
 use pubsub::{PublishError, PushAuthError};
-use service::problem::Problem;
+use service::{chain, problem::Problem};
 
 /// The poller could not start.
 #[derive(Debug, thiserror::Error)]
@@ -73,14 +73,7 @@ impl IntoResponse for PollerError {
                 Problem::new(StatusCode::NOT_FOUND, "urn:pipas:problem:unknown-feed", "Unknown feed")
             }
             Self::Time { .. } => Problem::new(StatusCode::BAD_REQUEST, "urn:pipas:problem:bad-header", "Bad header"),
-            Self::Auth(PushAuthError::Unauthenticated(_)) => {
-                Problem::new(StatusCode::UNAUTHORIZED, "urn:pipas:problem:unauthenticated", "Unauthenticated")
-                    .header(header::WWW_AUTHENTICATE, "Bearer")
-            }
-            Self::Auth(PushAuthError::Forbidden(_)) => {
-                Problem::new(StatusCode::FORBIDDEN, "urn:pipas:problem:forbidden", "Forbidden")
-            }
-            Self::Auth(PushAuthError::Unavailable(_)) => unavailable(),
+            Self::Auth(error) => error.problem(),
             Self::Queue { .. } | Self::Store(_) | Self::Publish { .. } => {
                 tracing::error!(error = chain(&self), "the poller could not do its work");
                 unavailable()
@@ -89,19 +82,4 @@ impl IntoResponse for PollerError {
         };
         problem.detail(detail).into_response()
     }
-}
-
-/// The error and its sources on one line, each once.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

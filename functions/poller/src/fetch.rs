@@ -19,7 +19,7 @@ use shape::Missing;
 use crate::{
     Inner, Poller,
     decode::{DecodeError, documents},
-    error::{PollerError, chain},
+    error::PollerError,
     feed::FeedPoller,
     lease,
     poll::Parameters,
@@ -27,6 +27,7 @@ use crate::{
     source::{Answer, SourceError, Validators},
     state::{self, State as Known},
 };
+use service::chain;
 
 /// What a fetch may take beyond the feed's own time before another may begin.
 const SLACK: Duration = Duration::from_secs(30);

@@ -8,7 +8,7 @@ use axum::{
 };
 use event::Timestamp;
 use futures::future::join_all;
-use http::{HeaderMap, header};
+use http::HeaderMap;
 use serde::Deserialize;
 
 use crate::{Inner, Poller, error::PollerError, feed::FeedPoller, report::PollReport, tasks::Enqueued};
@@ -52,8 +52,7 @@ fn scheduled(headers: &HeaderMap) -> Result<Option<Timestamp>, PollerError> {
 
 impl Inner {
     pub(crate) async fn verify(&self, headers: &HeaderMap) -> Result<(), PollerError> {
-        let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        Ok(self.auth.verify(authorization).await?)
+        Ok(self.auth.verify_headers(headers).await?)
     }
 
     pub(crate) fn feed(&self, name: &str) -> Result<&FeedPoller, PollerError> {

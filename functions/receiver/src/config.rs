@@ -26,10 +26,7 @@ impl Config {
         let mut read = env.read();
         let catalog = read.or("PIPAS_CATALOG", "the path of pipas.yaml", PathBuf::from("/etc/pipas/pipas.yaml"));
         let project = read.required("GOOGLE_CLOUD_PROJECT", "a project id");
-        let endpoint: Option<String> = read.optional("PIPAS_PUBSUB_ENDPOINT", "a URL");
-        if endpoint.as_deref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
-            read.problem("PIPAS_PUBSUB_ENDPOINT", "expected a URL that starts with http:// or https://");
-        }
+        let endpoint = read.url("PIPAS_PUBSUB_ENDPOINT");
         let max_body_bytes = bytes(&mut read, "PIPAS_MAX_BODY_BYTES", 32 * MIB);
         let intake_bytes = bytes(&mut read, "PIPAS_INTAKE_BYTES", 256 * MIB);
         let publish_bytes = bytes(&mut read, "PIPAS_PUBLISH_BYTES", 256 * MIB);

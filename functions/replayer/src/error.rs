@@ -3,7 +3,7 @@ use catalog::TableName;
 use http::StatusCode;
 use objects::StoreError;
 use pubsub::{PublishError, PushAuthError};
-use service::problem::Problem;
+use service::{chain, problem::Problem};
 use storage_write::{AppendError, CallError, TablesError};
 
 /// The replayer could not start.
@@ -171,16 +171,7 @@ impl IntoResponse for ReplayError {
             Self::OtherMerge { .. } | Self::TakenOver { .. } | Self::Busy | Self::StagingGone { .. } => {
                 problem(StatusCode::CONFLICT, "urn:pipas:problem:other-replay", "Another replay")
             }
-            Self::Auth(PushAuthError::Unauthenticated(_)) => {
-                problem(StatusCode::UNAUTHORIZED, "urn:pipas:problem:unauthenticated", "Unauthenticated")
-                    .header(http::header::WWW_AUTHENTICATE, "Bearer")
-            }
-            Self::Auth(PushAuthError::Forbidden(_)) => {
-                problem(StatusCode::FORBIDDEN, "urn:pipas:problem:forbidden", "Forbidden")
-            }
-            Self::Auth(PushAuthError::Unavailable(_)) => {
-                problem(StatusCode::SERVICE_UNAVAILABLE, "urn:pipas:problem:unavailable", "Unavailable").retry_after(5)
-            }
+            Self::Auth(error) => error.problem(),
             Self::Staging { .. }
             | Self::Append { .. }
             | Self::Publish(_)
@@ -194,19 +185,4 @@ impl IntoResponse for ReplayError {
         }
         .into_response()
     }
-}
-
-/// The error and its sources on one line, each once.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -8,7 +8,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use service::problem::Problem;
 use tokio::time::Instant;
@@ -30,8 +30,7 @@ pub(crate) async fn post(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ReplayError> {
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    replayer.0.auth.verify(authorization).await?;
+    replayer.0.auth.verify_headers(&headers).await?;
     let (request, seconds) = match parse(&body) {
         Ok(parsed) => parsed,
         Err(error) => {

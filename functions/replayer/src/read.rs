@@ -12,10 +12,10 @@ use objects::{ObjectStore, StoreError};
 use tokio::sync::mpsc;
 
 use crate::{
-    error::chain,
     foreign,
     listing::{Expected, Place, Source},
 };
+use service::chain;
 
 /// The largest object that is held in memory.
 const HELD: u64 = 16 << 20;

@@ -3,9 +3,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use http::{HeaderMap, StatusCode, header};
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header, errors::ErrorKind};
 use reqwest::Url;
 use serde::Deserialize;
+use service::{EnvReader, problem::Problem};
 
 use crate::jwks::{Jwks, KeyError};
 
@@ -38,6 +40,25 @@ impl OidcConfig {
             service_account: service_account.into(),
             issuer: GOOGLE_ISSUER.to_owned(),
             jwks_url: GOOGLE_JWKS_URL.to_owned(),
+        }
+    }
+
+    /// What `PIPAS_PUSH_AUTH` and its kin say; `None`: `none`, or a problem was noted. `audience` and `service_account` say whose
+    /// they are expected to be.
+    pub fn from_env(read: &mut EnvReader<'_>, audience: &'static str, service_account: &'static str) -> Option<Self> {
+        let kind = read.or("PIPAS_PUSH_AUTH", "`oidc` or `none`", "oidc".to_owned());
+        match kind.as_str() {
+            "none" => None,
+            "oidc" => Some(Self {
+                audience: read.required("PIPAS_PUSH_AUDIENCE", audience).unwrap_or_default(),
+                service_account: read.required("PIPAS_PUSH_SERVICE_ACCOUNT", service_account).unwrap_or_default(),
+                issuer: read.or("PIPAS_PUSH_ISSUER", "an issuer", GOOGLE_ISSUER.to_owned()),
+                jwks_url: read.or("PIPAS_PUSH_JWKS_URL", "a URL", GOOGLE_JWKS_URL.to_owned()),
+            }),
+            other => {
+                read.problem("PIPAS_PUSH_AUTH", format!("expected `oidc` or `none`, found `{other}`"));
+                None
+            }
         }
     }
 }
@@ -84,6 +105,23 @@ pub enum PushAuthError {
     Unavailable(String),
 }
 
+impl PushAuthError {
+    /// How the request is answered, but for the detail.
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Unauthenticated(_) => {
+                Problem::new(StatusCode::UNAUTHORIZED, "urn:pipas:problem:unauthenticated", "Unauthenticated")
+                    .header(header::WWW_AUTHENTICATE, "Bearer")
+            }
+            Self::Forbidden(_) => Problem::new(StatusCode::FORBIDDEN, "urn:pipas:problem:forbidden", "Forbidden"),
+            Self::Unavailable(_) => {
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, "urn:pipas:problem:unavailable", "Unavailable")
+                    .retry_after(5)
+            }
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Claims {
     email: Option<String>,
@@ -105,6 +143,11 @@ impl PushAuth {
         validation.set_required_spec_claims(&["exp", "aud", "iss"]);
         let jwks = Jwks::new(url).map_err(PushAuthConfigError::Http)?;
         Ok(Self::Oidc(Box::new(Oidc { service_account: config.service_account.clone(), validation, jwks })))
+    }
+
+    /// Checks who sent a request with these headers.
+    pub async fn verify_headers(&self, headers: &HeaderMap) -> Result<(), PushAuthError> {
+        self.verify(headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok())).await
     }
 
     /// Checks the `Authorization` header of a push request.

@@ -69,6 +69,25 @@ impl EnvReader<'_> {
         self.optional(name, expected).unwrap_or(default)
     }
 
+    /// The value of a variable that may be absent, and is the URL of an HTTP server.
+    pub fn url(&mut self, name: &'static str) -> Option<String> {
+        let url = self.optional(name, "a URL");
+        self.is_url(name, url)
+    }
+
+    /// The same of a variable that must be set.
+    pub fn required_url(&mut self, name: &'static str, expected: &'static str) -> Option<String> {
+        let url = self.required(name, expected);
+        self.is_url(name, url)
+    }
+
+    fn is_url(&mut self, name: &'static str, url: Option<String>) -> Option<String> {
+        if url.as_deref().is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
+            self.problem(name, "expected a URL that starts with http:// or https://");
+        }
+        url
+    }
+
     /// Notes a problem that the types cannot see, such as a variable that another one requires.
     pub fn problem(&mut self, name: &'static str, detail: impl Into<String>) {
         self.problems.push(Variable { name, detail: detail.into() });

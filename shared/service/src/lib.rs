@@ -19,7 +19,7 @@ pub use app::{App, Drain, Readiness};
 pub use env::{Env, EnvError, EnvReader, Variable};
 pub use logs::install as install_logs;
 pub use otlp::export_telemetry;
-pub use run::{BoxError, install_tls_provider, main};
+pub use run::{BoxError, chain, install_tls_provider, main};
 pub use serve::{DRAIN_DEADLINE, serve};
 pub use span::{Attribute, Span, SpanKind, Tracer};
 pub use trace::{RequestTrace, TraceContext};

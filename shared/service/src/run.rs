@@ -87,8 +87,8 @@ fn failed(name: &'static str, error: &dyn Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The error and its sources, each once.
-pub(crate) fn chain(error: &dyn Error) -> String {
+/// The error and its sources on one line, each once.
+pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -16,10 +16,8 @@ use storage_write::TablesError;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    fence::FenceError,
-    loader::{Services, chain},
-};
+use crate::{fence::FenceError, loader::Services};
+use service::chain;
 
 /// How often the ledger is told that it was in use.
 const BEAT: Duration = Duration::from_secs(1);
