@@ -2,7 +2,7 @@ use std::sync::LazyLock;
 
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, SerializeOptions};
 
-const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+const DESCRIPTORS: &[u8] = include_bytes!("generated/descriptors.bin");
 const FEED: &str = "transit_realtime.FeedMessage";
 
 static DESCRIPTOR: LazyLock<Option<MessageDescriptor>> =
