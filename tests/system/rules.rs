@@ -248,6 +248,67 @@ async fn a_masked_dead_letter_can_be_sent_again() -> anyhow::Result<()> {
     world.stop().await
 }
 
+/// Runs `pipas replay` of the stream; its exit code and its report, or what it says.
+async fn replay(folder: &Path, key: Option<&str>, more: &[&str]) -> anyhow::Result<(Option<i32>, Value)> {
+    let mut command = Command::new(Process::binary("pipas")?);
+    command.args(["replay", "--json", "--stream", "shop", "--catalog"]).arg(folder.join("pipas.yaml"));
+    command.arg("--data-dir").arg(folder).args(more).env_remove("PIPAS_MASK_KEY");
+    command.envs(key.map(|key| ("PIPAS_MASK_KEY", key)));
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    let said = || json!(String::from_utf8_lossy(&output.stderr));
+    Ok((output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_else(|_| said())))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_makes_the_rows_that_the_loader_made() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let setup = setup(folder.path())?;
+    fs::write(folder.path().join("pipas.yaml"), CATALOG.replace("  shop:\n", "  shop:\n    dedupe_window: 4s\n"))?;
+    let world = World::start(setup).await?;
+    fs::write(folder.path().join(Endpoints::FILE), serde_json::to_vec(&world.endpoints)?)?;
+    let mut test = order("test");
+    test["test"] = json!(true);
+    for event in [order("1"), order("2"), changed("3", "/status", json!("lost")), test] {
+        let key = event["order_id"].as_str().map(|id| format!("key-{id}"));
+        assert_eq!(world.post("shop", event.to_string(), key.as_deref()).await?.status(), 200);
+    }
+    let orders = "SELECT ingest.event_id, ingest.message_id, order_id, status, source, country, CAST(ordered_at AS STRING), \
+                  customer, ip, agent, TO_JSON_STRING(data), TO_JSON_STRING(extra) FROM shop.orders ORDER BY 1";
+    let raw = "SELECT ingest.event_id, ingest.message_id, TO_JSON_STRING(payload) FROM raw.shop ORDER BY 1";
+    let before = (rows(&world, orders, 2).await?, rows(&world, raw, 4).await?);
+    eventually(PATIENCE, async || {
+        world.compact().await?;
+        let (code, report) = replay(folder.path(), None, &["--dry-run"]).await?;
+        anyhow::ensure!((code, &report["held_back"]) == (Some(2), &json!(4)), "{report}");
+        Ok(())
+    })
+    .await?;
+    let catalog = catalog::Catalog::load(&folder.path().join("pipas.yaml"))?;
+    let tables = storage_write::Tables::connect(&world.endpoints.project, Some(&world.endpoints.bigquery)).await?;
+    let make_anew = async |key: &str| -> anyhow::Result<()> {
+        let table = catalog.streams["shop"].tables.iter().find(|table| table.key == key).expect("a table");
+        tables.drop_table(&table.name).await?;
+        pipas::provision(&catalog, &world.endpoints).await
+    };
+    // The table is new and has no rows, but the raw table has, and nobody remembers them.
+    make_anew("order").await?;
+    for more in [&[][..], &["--table", "order"]] {
+        let (code, report) = replay(folder.path(), None, more).await?;
+        assert_eq!((code, &report["taken"]), (Some(2), &json!(0)), "{report}");
+    }
+    assert_eq!(rows(&world, raw, 4).await?, before.1);
+
+    let (code, said) = replay(folder.path(), None, &["--mode", "merge"]).await?;
+    assert!(code == Some(1) && said.to_string().contains("PIPAS_MASK_KEY is not set"), "{said}");
+    let (code, report) = replay(folder.path(), Some(KEY), &["--mode", "merge"]).await?;
+    assert_eq!((code, &report["staged"], &report["inserted"]), (Some(0), &json!(6), &json!(2)), "{report}");
+    make_anew("raw").await?;
+    let (code, report) = replay(folder.path(), Some(KEY), &["--mode", "merge", "--table", "raw"]).await?;
+    assert_eq!((code, &report["staged"], &report["inserted"]), (Some(0), &json!(4), &json!(4)), "{report}");
+    assert_eq!((rows(&world, orders, 2).await?, rows(&world, raw, 4).await?), before);
+    world.stop().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sample_is_told_what_would_become_of_it() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;

@@ -49,12 +49,13 @@ impl<'a> Merge<'a> {
 
     /// Adds the rows of these events to the staging tables, where nobody sees them before [`Merge::commit`].
     pub(crate) async fn add(&mut self, items: Vec<Item>) -> Result<(), ReplayError> {
-        for item in items {
-            let staging = item.table.and_then(|place| self.staging.get_mut(&place));
-            if let Some(staging) = staging {
-                staging.add(&item).await?;
-                self.progress.add(|counts| &counts.taken, 1);
+        for mut item in items {
+            for (place, row) in std::mem::take(&mut item.rows) {
+                if let Some(staging) = self.staging.get_mut(&place) {
+                    staging.add(&item, row).await?;
+                }
             }
+            self.progress.add(|counts| &counts.taken, 1);
         }
         Ok(())
     }

@@ -107,7 +107,7 @@ pub(crate) async fn replay(inner: &Inner, request: &Request, control: &Control) 
 async fn run(inner: &Inner, request: &Request, control: &Control) -> Result<Report, ReplayError> {
     let begun = Instant::now();
     let stream = check(inner, request)?;
-    let targets = Arc::new(Targets::open(&inner.tables, stream, request).await?);
+    let targets = Arc::new(Targets::open(&inner.tables, stream, request, inner.mask_key.as_ref()).await?);
     let now = Timestamp::now();
     let checkpoint = match request.dry_run {
         true => None,
