@@ -277,7 +277,8 @@ impl Run<'_> {
             progress,
             run: &checkpoint.run,
         });
-        let mut lane = publishing.as_ref().map(|publishing| Lane::new(publishing, &source.name));
+        let is_ordered = self.stream.ordering_key.is_some();
+        let mut lane = publishing.as_ref().map(|publishing| Lane::new(publishing, &source.name, is_ordered));
         let mut batches = read::read(source, self.pace.batch(BATCH));
         let ended = loop {
             let batch = match batches.recv().await {
