@@ -248,6 +248,83 @@ async fn a_masked_dead_letter_can_be_sent_again() -> anyhow::Result<()> {
     world.stop().await
 }
 
+/// Publishes the stream's dead letters of that reason again; the report.
+async fn redrive(folder: &Path, reason: &str, more: &[&str]) -> anyhow::Result<Value> {
+    let mut command = Command::new(Process::binary("pipas")?);
+    command.args(["dead-letters", "redrive", "--json", "--stream", "shop", "--reason", reason]).args(more);
+    command.arg("--data-dir").arg(folder);
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_masked_dead_letter_is_redriven_as_the_event_that_it_was() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let world = World::start(setup(folder.path())?).await?;
+    fs::write(folder.path().join(Endpoints::FILE), serde_json::to_vec(&world.endpoints)?)?;
+    let lost = changed("3", "/status", json!("lost"));
+    assert_eq!(world.post("shop", lost.to_string(), None).await?.status(), 200);
+    // Two that are dead letters of both tables: the raw one takes no half of a character.
+    let mut halves = changed("4", "/status", json!("lost"));
+    halves["zero"] = json!("half");
+    let halves = halves.to_string().replace("half", r"\ud83d");
+    assert_eq!(world.post("shop", halves, None).await?.status(), 200);
+    let letters = "SELECT dead_letter_id, redrive_of, reason, `table`, event_id FROM pipas_ops.dead_letters \
+                   ORDER BY rejected_at, 1";
+    let first = rows(&world, letters, 3).await?;
+    let letter = |event: &str| {
+        let of = |letter: &&Vec<Value>| letter[4] == json!(event) && letter[2] == json!("check_failed");
+        first.iter().find(of).and_then(|letter| letter[0].as_str()).unwrap_or_default().to_owned()
+    };
+
+    let patch = folder.path().join("patch");
+    fs::write(&patch, r#".status = "pending""#)?;
+    let patch = patch.display().to_string();
+    let report = redrive(folder.path(), "check_failed", &["--id", &letter("3"), "--patch", &patch]).await?;
+    assert_eq!(report["marked"], json!(1), "{report}");
+    let report = redrive(folder.path(), "check_failed", &["--id", &letter("4")]).await?;
+    assert_eq!(report["marked"], json!(1), "{report}");
+    let found = rows(&world, "SELECT order_id, customer, ip FROM shop.orders", 1).await?;
+    assert_eq!(found, [[json!("3"), json!(hash("customer-57270753")?), json!("192.168.17.0")]]);
+    // The other failed in both tables again, and each says so.
+    let all = rows(&world, letters, 5).await?;
+    let again: Vec<_> = all.iter().filter(|letter| !first.contains(letter)).collect();
+    let told: std::collections::BTreeSet<_> =
+        again.iter().map(|letter| (letter[2].to_string(), letter[3].to_string())).collect();
+    assert_eq!(told.len(), 2, "{all:?}");
+    assert!(again.iter().all(|letter| letter[1].is_string() && letter[2] != json!("payload_conflict")), "{all:?}");
+    let ids: std::collections::BTreeSet<_> = all.iter().map(|letter| letter[0].to_string()).collect();
+    assert_eq!(ids.len(), 5, "{all:?}");
+    assert_eq!(rows(&world, "SELECT 1 FROM raw.shop", 1).await?.len(), 1);
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_id_is_its_content_is_redriven() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let setup = setup(folder.path())?;
+    let catalog = "
+streams:
+  shop:
+    event_id: { content_hash: [/order_id] }
+    tables:
+      order: { table: shop.orders, schema: orders.json, checks: { status: { enum: [pending] } } }
+";
+    fs::write(folder.path().join("pipas.yaml"), catalog)?;
+    let world = World::start(setup).await?;
+    fs::write(folder.path().join(Endpoints::FILE), serde_json::to_vec(&world.endpoints)?)?;
+    let lost = json!({ "order_id": "1", "status": "lost" });
+    assert_eq!(world.post("shop", lost.to_string(), None).await?.status(), 200);
+    rows(&world, "SELECT 1 FROM pipas_ops.dead_letters", 1).await?;
+    let patch = folder.path().join("patch");
+    fs::write(&patch, r#".status = "pending""#)?;
+    redrive(folder.path(), "check_failed", &["--patch", &patch.display().to_string()]).await?;
+    let found = rows(&world, "SELECT order_id, status FROM shop.orders", 1).await?;
+    assert_eq!(found, [[json!("1"), json!("pending")]]);
+    world.stop().await
+}
+
 /// Runs `pipas replay` of the stream; its exit code and its report, or what it says.
 async fn replay(folder: &Path, key: Option<&str>, more: &[&str]) -> anyhow::Result<(Option<i32>, Value)> {
     let mut command = Command::new(Process::binary("pipas")?);

@@ -281,7 +281,7 @@ impl StreamLoader {
         let Some(id) = &origin.event_id else { return Err(LoaderError::Undecided) };
         let incoming = Incoming {
             key: open.key(id),
-            payload: origin.payload(self.stream.content(declared, id, &origin.message.data)),
+            payload: origin.payload(self.stream.is_content_id(declared).then_some(id)),
             content,
             origin: Arc::clone(&origin),
             generation: None,
