@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use catalog::{TableName, dead_letters_table};
 use event::{DeadLetterId, EventId, Outcome, Rejection};
-use exactly_once::{Limits, PayloadHash};
+use exactly_once::{Answer, Limits, PayloadHash};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +13,7 @@ use crate::{
     loader::Services,
     row::{Content, Incoming, Origin},
     table::{Purpose, Table},
+    version::OpenTable,
     writer,
 };
 use service::chain;
@@ -73,20 +74,25 @@ impl DeadLetters {
 
     async fn try_write(&self, letter: DeadLetter, generation: Option<u64>) -> Result<Outcome, LoaderError> {
         self.services.generations.whole(self.hold).await?;
-        let open = self.table.open().await?;
         let id = letter.id().to_string();
         let event_id = EventId::new(&id).map_err(|_| LoaderError::DeadLetter)?;
-        let origin = Arc::clone(&letter.origin);
-        let incoming = Incoming {
+        let letter = Arc::new(letter);
+        let incoming = |open: &OpenTable| Incoming {
             key: open.key(&event_id),
             // The id stands for the content.
             payload: PayloadHash::UNKNOWN,
-            content: Content::DeadLetter { letter: Arc::new(letter), id, version: open.version() },
-            origin,
+            content: Content::DeadLetter { letter: Arc::clone(&letter), id: id.clone(), version: open.version() },
+            origin: Arc::clone(&letter.origin),
             generation,
             room: None,
         };
-        writer::outcome(open.offer(incoming).await)
+        let open = self.table.open().await?;
+        let mut answer = open.offer(incoming(&open)).await;
+        if answer == Answer::Duplicate && self.table.is_gone(open.epoch).await {
+            let open = self.table.open().await?;
+            answer = open.offer(incoming(&open)).await;
+        }
+        writer::outcome(answer)
     }
 
     pub(crate) async fn close(&self) {
