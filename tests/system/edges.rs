@@ -40,7 +40,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
     // The loader with one verdict: it gives events up by the loader's own claims.
     ("deadletter", &["service", "event", "pubsub", "loader"]),
     ("compactor", &["service", "event", "catalog", "pubsub", "archive", "objects"]),
-    ("replayer", &["service", "event", "catalog", "pubsub", "storage-write", "archive", "objects"]),
+    ("replayer", &["service", "event", "catalog", "pubsub", "rows", "storage-write", "archive", "objects"]),
     ("local-cloud", &["event", "catalog", "googleapis"]),
     ("pipas", &["*"]),
     ("tests", &["*"]),

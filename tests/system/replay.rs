@@ -8,6 +8,7 @@ use std::{
 };
 
 use catalog::Catalog;
+use local_cloud::{Action, Rule, When};
 use pipas::Endpoints;
 use pubsub::Outgoing;
 use serde_json::{Value, json};
@@ -344,6 +345,36 @@ async fn beyond_the_window_events_are_merged_and_not_doubled() -> anyhow::Result
     stand.drop_and_make_anew().await?;
     let (code, report) = stand.replay(&["--stream", "events", "--mode", "merge"]).await?;
     assert_eq!((code, &report["inserted"]), (0, &json!(600)), "{report}");
+    stand.world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_after_an_insertion_began_is_the_next_merges() -> anyhow::Result<()> {
+    let stand = Stand::start(None).await?;
+    stand.load(0..100).await?;
+    // Published before the merge begins, and archived after it was interrupted.
+    let late: Vec<String> = (100..150).map(envelope).collect();
+    assert_eq!(stand.world.post("events", late.join("\n"), None).await?.status(), 200);
+    stand.rows_become(150).await?;
+    stand.world.query(&format!("DELETE FROM {TABLE} WHERE CAST(JSON_VALUE(data, '$.n') AS INT64) >= 90")).await?;
+    let merge = ["--stream", "events", "--mode", "merge", "--any-age"];
+    // The job runs, and its answer is lost.
+    let faults = &stand.world.faults;
+    let lost = faults.inject(Rule::new("bigquery/jobs.insert", When::Every(1), Action::ApplyThenFail));
+    let unknown = faults.inject(Rule::new(
+        "bigquery/jobs.get",
+        When::Every(1),
+        Action::error(tonic::Code::PermissionDenied, "injected"),
+    ));
+    assert!(stand.replay(&merge).await.is_err());
+    assert!(faults.remove(lost) && faults.remove(unknown));
+    stand.archive_becomes(150).await?;
+    let (code, report) = stand.replay(&merge).await?;
+    assert_eq!((code, &report["resumed"]), (0, &json!(true)), "{report}");
+    assert_eq!((&report["staged"], &report["inserted"]), (&json!(100), &json!(10)), "{report}");
+    let (code, report) = stand.replay(&merge).await?;
+    assert_eq!((code, &report["staged"], &report["inserted"]), (0, &json!(150), &json!(50)), "{report}");
+    assert_eq!(stand.rows().await?, 150);
     stand.world.stop().await
 }
 

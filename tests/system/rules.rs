@@ -248,6 +248,164 @@ async fn a_masked_dead_letter_can_be_sent_again() -> anyhow::Result<()> {
     world.stop().await
 }
 
+/// Publishes the stream's dead letters of that reason again; the report.
+async fn redrive(folder: &Path, reason: &str, more: &[&str]) -> anyhow::Result<Value> {
+    let mut command = Command::new(Process::binary("pipas")?);
+    command.args(["dead-letters", "redrive", "--json", "--stream", "shop", "--reason", reason]).args(more);
+    command.arg("--data-dir").arg(folder);
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_masked_dead_letter_is_redriven_as_the_event_that_it_was() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let world = World::start(setup(folder.path())?).await?;
+    fs::write(folder.path().join(Endpoints::FILE), serde_json::to_vec(&world.endpoints)?)?;
+    let lost = changed("3", "/status", json!("lost"));
+    assert_eq!(world.post("shop", lost.to_string(), None).await?.status(), 200);
+    // Two that are dead letters of both tables: the raw one takes no half of a character.
+    let mut halves = changed("4", "/status", json!("lost"));
+    halves["zero"] = json!("half");
+    let halves = halves.to_string().replace("half", r"\ud83d");
+    assert_eq!(world.post("shop", halves, None).await?.status(), 200);
+    let letters = "SELECT dead_letter_id, redrive_of, reason, `table`, event_id FROM pipas_ops.dead_letters \
+                   ORDER BY rejected_at, 1";
+    let first = rows(&world, letters, 3).await?;
+    let letter = |event: &str| {
+        let of = |letter: &&Vec<Value>| letter[4] == json!(event) && letter[2] == json!("check_failed");
+        first.iter().find(of).and_then(|letter| letter[0].as_str()).unwrap_or_default().to_owned()
+    };
+
+    let patch = folder.path().join("patch");
+    fs::write(&patch, r#".status = "pending""#)?;
+    let patch = patch.display().to_string();
+    let report = redrive(folder.path(), "check_failed", &["--id", &letter("3"), "--patch", &patch]).await?;
+    assert_eq!(report["marked"], json!(1), "{report}");
+    let report = redrive(folder.path(), "check_failed", &["--id", &letter("4")]).await?;
+    assert_eq!(report["marked"], json!(1), "{report}");
+    let found = rows(&world, "SELECT order_id, customer, ip FROM shop.orders", 1).await?;
+    assert_eq!(found, [[json!("3"), json!(hash("customer-57270753")?), json!("192.168.17.0")]]);
+    // The other failed in both tables again, and each says so.
+    let all = rows(&world, letters, 5).await?;
+    let again: Vec<_> = all.iter().filter(|letter| !first.contains(letter)).collect();
+    let told: std::collections::BTreeSet<_> =
+        again.iter().map(|letter| (letter[2].to_string(), letter[3].to_string())).collect();
+    assert_eq!(told.len(), 2, "{all:?}");
+    assert!(again.iter().all(|letter| letter[1].is_string() && letter[2] != json!("payload_conflict")), "{all:?}");
+    let ids: std::collections::BTreeSet<_> = all.iter().map(|letter| letter[0].to_string()).collect();
+    assert_eq!(ids.len(), 5, "{all:?}");
+    assert_eq!(rows(&world, "SELECT 1 FROM raw.shop", 1).await?.len(), 1);
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_whose_id_is_its_content_is_redriven() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let setup = setup(folder.path())?;
+    let catalog = "
+streams:
+  shop:
+    event_id: { content_hash: [/order_id] }
+    tables:
+      order: { table: shop.orders, schema: orders.json, checks: { status: { enum: [pending] } } }
+";
+    fs::write(folder.path().join("pipas.yaml"), catalog)?;
+    let world = World::start(setup).await?;
+    fs::write(folder.path().join(Endpoints::FILE), serde_json::to_vec(&world.endpoints)?)?;
+    let lost = json!({ "order_id": "1", "status": "lost" });
+    assert_eq!(world.post("shop", lost.to_string(), None).await?.status(), 200);
+    rows(&world, "SELECT 1 FROM pipas_ops.dead_letters", 1).await?;
+    let patch = folder.path().join("patch");
+    fs::write(&patch, r#".status = "pending""#)?;
+    redrive(folder.path(), "check_failed", &["--patch", &patch.display().to_string()]).await?;
+    let found = rows(&world, "SELECT order_id, status FROM shop.orders", 1).await?;
+    assert_eq!(found, [[json!("1"), json!("pending")]]);
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_again_to_a_table_that_was_made_anew_is_loaded() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let world = World::start(setup(folder.path())?).await?;
+    let post = async || world.post("shop", order("1").to_string(), None).await;
+    assert_eq!(post().await?.status(), 200);
+    rows(&world, "SELECT 1 FROM shop.orders", 1).await?;
+    let catalog = catalog::Catalog::load(&folder.path().join("pipas.yaml"))?;
+    let tables = storage_write::Tables::connect(&world.endpoints.project, Some(&world.endpoints.bigquery)).await?;
+    for table in &catalog.streams["shop"].tables {
+        tables.drop_table(&table.name).await?;
+    }
+    pipas::provision(&catalog, &world.endpoints).await?;
+    // No new event comes by which the loader would notice.
+    assert_eq!(post().await?.status(), 200);
+    rows(&world, "SELECT 1 FROM shop.orders", 1).await?;
+    rows(&world, "SELECT 1 FROM raw.shop", 1).await?;
+    world.stop().await
+}
+
+/// Runs `pipas replay` of the stream; its exit code and its report, or what it says.
+async fn replay(folder: &Path, key: Option<&str>, more: &[&str]) -> anyhow::Result<(Option<i32>, Value)> {
+    let mut command = Command::new(Process::binary("pipas")?);
+    command.args(["replay", "--json", "--stream", "shop", "--catalog"]).arg(folder.join("pipas.yaml"));
+    command.arg("--data-dir").arg(folder).args(more).env_remove("PIPAS_MASK_KEY");
+    command.envs(key.map(|key| ("PIPAS_MASK_KEY", key)));
+    let output = tokio::task::spawn_blocking(move || command.output()).await??;
+    let said = || json!(String::from_utf8_lossy(&output.stderr));
+    Ok((output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_else(|_| said())))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_makes_the_rows_that_the_loader_made() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let setup = setup(folder.path())?;
+    fs::write(folder.path().join("pipas.yaml"), CATALOG.replace("  shop:\n", "  shop:\n    dedupe_window: 4s\n"))?;
+    let world = World::start(setup).await?;
+    fs::write(folder.path().join(Endpoints::FILE), serde_json::to_vec(&world.endpoints)?)?;
+    let mut test = order("test");
+    test["test"] = json!(true);
+    for event in [order("1"), order("2"), changed("3", "/status", json!("lost")), test] {
+        let key = event["order_id"].as_str().map(|id| format!("key-{id}"));
+        assert_eq!(world.post("shop", event.to_string(), key.as_deref()).await?.status(), 200);
+    }
+    let orders = "SELECT ingest.event_id, ingest.message_id, order_id, status, source, country, CAST(ordered_at AS STRING), \
+                  customer, ip, agent, TO_JSON_STRING(data), TO_JSON_STRING(extra) FROM shop.orders ORDER BY 1";
+    let raw = "SELECT ingest.event_id, ingest.message_id, TO_JSON_STRING(payload) FROM raw.shop ORDER BY 1";
+    let before = (rows(&world, orders, 2).await?, rows(&world, raw, 4).await?);
+    eventually(PATIENCE, async || {
+        world.compact().await?;
+        let (code, report) = replay(folder.path(), None, &["--dry-run"]).await?;
+        anyhow::ensure!((code, &report["held_back"]) == (Some(2), &json!(4)), "{report}");
+        Ok(())
+    })
+    .await?;
+    let catalog = catalog::Catalog::load(&folder.path().join("pipas.yaml"))?;
+    let tables = storage_write::Tables::connect(&world.endpoints.project, Some(&world.endpoints.bigquery)).await?;
+    let make_anew = async |key: &str| -> anyhow::Result<()> {
+        let table = catalog.streams["shop"].tables.iter().find(|table| table.key == key).expect("a table");
+        tables.drop_table(&table.name).await?;
+        pipas::provision(&catalog, &world.endpoints).await
+    };
+    // The table is new and has no rows, but the raw table has, and nobody remembers them.
+    make_anew("order").await?;
+    for more in [&[][..], &["--table", "order"]] {
+        let (code, report) = replay(folder.path(), None, more).await?;
+        assert_eq!((code, &report["taken"]), (Some(2), &json!(0)), "{report}");
+    }
+    assert_eq!(rows(&world, raw, 4).await?, before.1);
+
+    let (code, said) = replay(folder.path(), None, &["--mode", "merge"]).await?;
+    assert!(code == Some(1) && said.to_string().contains("PIPAS_MASK_KEY is not set"), "{said}");
+    let (code, report) = replay(folder.path(), Some(KEY), &["--mode", "merge"]).await?;
+    assert_eq!((code, &report["staged"], &report["inserted"]), (Some(0), &json!(6), &json!(2)), "{report}");
+    make_anew("raw").await?;
+    let (code, report) = replay(folder.path(), Some(KEY), &["--mode", "merge", "--table", "raw"]).await?;
+    assert_eq!((code, &report["staged"], &report["inserted"]), (Some(0), &json!(4), &json!(4)), "{report}");
+    assert_eq!((rows(&world, orders, 2).await?, rows(&world, raw, 4).await?), before);
+    world.stop().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sample_is_told_what_would_become_of_it() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use catalog::{TableName, dead_letters_table};
 use event::{DeadLetterId, EventId, Outcome, Rejection};
-use exactly_once::{Limits, PayloadHash};
+use exactly_once::{Answer, Limits, PayloadHash};
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
@@ -13,6 +13,7 @@ use crate::{
     loader::Services,
     row::{Content, Incoming, Origin},
     table::{Purpose, Table},
+    version::OpenTable,
     writer,
 };
 use service::chain;
@@ -73,20 +74,25 @@ impl DeadLetters {
 
     async fn try_write(&self, letter: DeadLetter, generation: Option<u64>) -> Result<Outcome, LoaderError> {
         self.services.generations.whole(self.hold).await?;
-        let open = self.table.open().await?;
         let id = letter.id().to_string();
         let event_id = EventId::new(&id).map_err(|_| LoaderError::DeadLetter)?;
-        let origin = Arc::clone(&letter.origin);
-        let incoming = Incoming {
+        let letter = Arc::new(letter);
+        let incoming = |open: &OpenTable| Incoming {
             key: open.key(&event_id),
             // The id stands for the content.
             payload: PayloadHash::UNKNOWN,
-            content: Content::DeadLetter { letter: Arc::new(letter), id, version: open.version() },
-            origin,
+            content: Content::DeadLetter { letter: Arc::clone(&letter), id: id.clone(), version: open.version() },
+            origin: Arc::clone(&letter.origin),
             generation,
             room: None,
         };
-        writer::outcome(open.offer(incoming).await)
+        let open = self.table.open().await?;
+        let mut answer = open.offer(incoming(&open)).await;
+        if answer == Answer::Duplicate && self.table.is_gone(open.epoch).await {
+            let open = self.table.open().await?;
+            answer = open.offer(incoming(&open)).await;
+        }
+        writer::outcome(answer)
     }
 
     pub(crate) async fn close(&self) {
@@ -98,27 +104,38 @@ impl DeadLetters {
 impl DeadLetter {
     /// The same for every delivery of the same event with the same content; without an event id, of the same message. Of an
     /// event that was redriven it is the next of its chain.
+    ///
+    /// What a raw table cannot take has a dead letter of its own, beside that of the table that it was routed to; redriven,
+    /// it begins a chain of its own. What is masked is no part of it: whoever sees the id could try values until one fits.
     fn id(&self) -> DeadLetterId {
-        let Origin { stream, event_id, message, redrive, is_raw, .. } = &*self.origin;
+        let Origin { stream, event_id, message, redrive, is_raw, mask, .. } = &*self.origin;
+        let raw = self.table.as_ref().filter(|_| *is_raw).map(|table| format!("raw {table}"));
+        let hash = |parts: [&[u8]; 4]| {
+            let hash = parts.iter().fold(Sha256::new_with_prefix(b"pipas/dead-letter/1"), |hash, part| {
+                hash.chain_update([0]).chain_update(part)
+            });
+            let hash = hash.finalize();
+            std::array::from_fn(|at| hash[at])
+        };
         if let Some(redrive) = redrive {
-            return redrive.next.clone();
+            let next = &redrive.next;
+            return raw.map_or_else(
+                || next.clone(),
+                |raw| {
+                    let of = next.first_of_its_event().as_bytes();
+                    DeadLetterId::after(hash([stream.as_bytes(), raw.as_bytes(), of, b"redriven"]), next.redrives())
+                },
+            );
         }
         let (kind, id) = match event_id {
-            // What a raw table cannot take may have another dead letter of the table that it was routed to.
-            Some(id) if *is_raw => ("raw", id.as_str()),
-            Some(id) => ("event", id.as_str()),
+            Some(id) => (raw.as_deref().unwrap_or("event"), id.as_str()),
             None => ("message", message.message_id.as_str()),
         };
-        let hash = Sha256::new()
-            .chain_update(b"pipas/dead-letter/1\0")
-            .chain_update(stream.as_bytes())
-            .chain_update([0])
-            .chain_update(kind)
-            .chain_update([0])
-            .chain_update(id)
-            .chain_update([0])
-            .chain_update(PayloadHash::of(&message.data).bits().to_be_bytes())
-            .finalize();
-        DeadLetterId::first(std::array::from_fn(|at| hash[at]))
+        let payload = match mask {
+            Some(mask) => PayloadHash::of(&mask.payload(&message.data, self.origin.is_masked())),
+            None => PayloadHash::of(&message.data),
+        };
+        let payload = payload.bits().to_be_bytes();
+        DeadLetterId::first(hash([stream.as_bytes(), kind.as_bytes(), id.as_bytes(), &payload]))
     }
 }

@@ -55,12 +55,19 @@ impl Origin {
         self.message.attribute(PayloadMask::ATTRIBUTE) == Some("true")
     }
 
-    /// What the event says (`content`), and how often it was redriven. A redriven event says what it said at first, whatever a patch made
-    /// of it since: so the ledger knows it as the event that it was.
-    pub(crate) fn payload(&self, content: &[u8]) -> PayloadHash {
-        let Some(redrive) = &self.redrive else { return PayloadHash::of(content) };
-        let first = redrive.payload.map(PayloadHash::from_bits).filter(|payload| !payload.is_unknown());
-        first.unwrap_or_else(|| PayloadHash::of(content)).redriven(redrive.next.redrives())
+    /// What the event says, and how often it was redriven; `id` is what stands for its content, where that is so. A redriven event
+    /// says what it said at first, whatever a patch made of it since: so the ledger knows it as the event that it was. What it said
+    /// before it was masked nobody knows: that agrees with everything.
+    pub(crate) fn payload(&self, id: Option<&EventId>) -> PayloadHash {
+        let of_content = || PayloadHash::of(id.map_or(&self.message.data, |id| id.as_str().as_bytes()));
+        let Some(redrive) = &self.redrive else { return of_content() };
+        let told = redrive.payload.map(PayloadHash::from_bits).filter(|payload| !payload.is_unknown());
+        let first = match (id, told) {
+            (Some(_), _) => of_content(),
+            (None, _) if self.is_masked() => PayloadHash::UNKNOWN,
+            (None, told) => told.unwrap_or_else(of_content),
+        };
+        first.redriven(redrive.next.redrives())
     }
 
     /// When the event was first seen: by the receiver, else by Pub/Sub; of a replay, when it was replayed.

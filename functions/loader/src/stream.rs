@@ -179,12 +179,14 @@ impl StreamLoader {
             Err(fault) if fault.is_lasting() => return self.exhaust(origin, Some(table), None).await,
             Err(fault) => return Err(fault.into()),
         };
-        let deliveries = origin.delivery_attempt;
-        let content = match encode(&open, &origin) {
-            Content::Rejected(fault) => Content::Rejected(exhausted(deliveries, Some(&fault))),
-            Content::Row { .. } | Content::DeadLetter { .. } => Content::Rejected(exhausted(deliveries, None)),
+        let give_up = |open: &OpenTable, origin: &Origin| match encode(open, origin) {
+            Content::Rejected(fault) => Content::Rejected(exhausted(origin.delivery_attempt, Some(&fault))),
+            Content::Row { .. } | Content::DeadLetter { .. } => {
+                Content::Rejected(exhausted(origin.delivery_attempt, None))
+            }
         };
-        self.offer(Opened { table, declared, open, is_lost }, Arc::new(origin), content, room).await
+        let content = give_up(&open, &origin);
+        self.offer(Opened { table, declared, open, is_lost }, Arc::new(origin), content, room, give_up).await
     }
 
     /// Writes the dead letter of an event that is given up without a claim.
@@ -267,40 +269,60 @@ impl StreamLoader {
             open = table.open().await?;
             content = encode(&open, &origin);
         }
-        self.offer(Opened { table, declared, open, is_lost }, Arc::new(origin), content, Some(room)).await
+        self.offer(Opened { table, declared, open, is_lost }, Arc::new(origin), content, Some(room), encode).await
     }
 
-    /// Hands the event to its table as the stream promises, and waits for what becomes of it.
+    /// Hands the event to its table as the stream promises, and waits for what becomes of it. What was a row of a table that
+    /// was dropped since is made anew by `encode`, for the one that stands in its place.
     async fn offer(
         &self,
-        Opened { table, declared, open, is_lost }: Opened<'_>,
+        mut opened: Opened<'_>,
         origin: Arc<Origin>,
         content: Content,
         room: Option<Room>,
+        encode: impl Fn(&OpenTable, &Origin) -> Content,
     ) -> Ended {
+        let mut answer = self.ask(&opened, &origin, content, room).await?;
+        let is_known = matches!(answer, Answer::Duplicate | Answer::Conflict);
+        if is_known && opened.table.is_gone(opened.open.epoch).await {
+            opened.open = opened.table.open().await?;
+            let content = encode(&opened.open, &origin);
+            answer = self.ask(&opened, &origin, content, None).await?;
+        }
+        if answer == Answer::Conflict {
+            let rejection = Rejection::new(Reason::PayloadConflict, "the event_id was used before, with other content");
+            let table = Some(opened.table.name.clone());
+            return self.dead_letters.write(DeadLetter { origin, table, rejection }).await;
+        }
+        writer::outcome(answer)
+    }
+
+    /// What the event's table answers.
+    async fn ask(
+        &self,
+        Opened { table, declared, open, is_lost }: &Opened<'_>,
+        origin: &Arc<Origin>,
+        content: Content,
+        room: Option<Room>,
+    ) -> Result<Answer, LoaderError> {
         let Some(id) = &origin.event_id else { return Err(LoaderError::Undecided) };
         let incoming = Incoming {
             key: open.key(id),
-            payload: origin.payload(self.stream.content(declared, id, &origin.message.data)),
+            payload: origin.payload(self.stream.is_content_id(declared).then_some(id)),
             content,
-            origin: Arc::clone(&origin),
+            origin: Arc::clone(origin),
             generation: None,
             room,
         };
-        let answer = match &declared.delivery {
-            Delivery::ExactlyOnce if is_lost => {
+        match &declared.delivery {
+            Delivery::ExactlyOnce if *is_lost => {
                 table.services.metrics.unclaimed.with_label_values(&[&self.stream.name]).inc();
-                at_least_once::load(table, &open, incoming, self.stream.dedupe_window).await?
+                at_least_once::load(table, open, incoming, self.stream.dedupe_window).await
             }
-            Delivery::ExactlyOnce => open.offer(incoming).await,
-            Delivery::AtLeastOnce => at_least_once::load(table, &open, incoming, self.stream.dedupe_window).await?,
-            Delivery::Upsert(upsert) => upsert::load(table, &open, incoming, upsert, &self.probe).await?,
-        };
-        if answer == Answer::Conflict {
-            let rejection = Rejection::new(Reason::PayloadConflict, "the event_id was used before, with other content");
-            return self.dead_letters.write(DeadLetter { origin, table: Some(table.name.clone()), rejection }).await;
+            Delivery::ExactlyOnce => Ok(open.offer(incoming).await),
+            Delivery::AtLeastOnce => at_least_once::load(table, open, incoming, self.stream.dedupe_window).await,
+            Delivery::Upsert(upsert) => upsert::load(table, open, incoming, upsert, &self.probe).await,
         }
-        writer::outcome(answer)
     }
 
     /// Waits until claims can be made. True where they cannot, and the stream says that its events do without: they may

@@ -1,6 +1,10 @@
 //! A table of the catalog, opened with its first event and again when it was made anew.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use catalog::{Rules, TableName, UnknownFields};
 use exactly_once::Limits;
@@ -17,6 +21,11 @@ use crate::{
     writer::Driver,
 };
 use service::chain;
+
+/// How long a table that was looked at is believed to be what it was, as far as repetitions go.
+const BELIEVED: Duration = Duration::from_secs(10);
+/// Replays that may be under way at once without a look at the table for each message.
+const REPLAYS: usize = 8;
 
 /// What a table's rows are.
 #[derive(Clone)]
@@ -38,8 +47,10 @@ pub(crate) struct Table {
     open: RwLock<Option<Arc<OpenTable>>>,
     /// Held while the table is looked for; the last failure, so that a missing table is not asked for by every delivery.
     opening: tokio::sync::Mutex<Option<(Instant, TableFault)>>,
-    /// The replay for which the table was looked at last.
-    looked_for: tokio::sync::Mutex<Option<String>>,
+    /// The replays for which the table was looked at, the last one last.
+    looked_for: tokio::sync::Mutex<VecDeque<String>>,
+    /// When the table was looked at last, as its writer knew an event; held while it is looked at.
+    looked_at: tokio::sync::Mutex<Option<Instant>>,
     /// Writers of tables that are no more.
     retired: Mutex<Vec<Arc<OpenTable>>>,
 }
@@ -62,7 +73,8 @@ impl Table {
             stop,
             open: RwLock::new(None),
             opening: tokio::sync::Mutex::new(None),
-            looked_for: tokio::sync::Mutex::new(None),
+            looked_for: tokio::sync::Mutex::default(),
+            looked_at: tokio::sync::Mutex::default(),
             retired: Mutex::new(Vec::new()),
         }
     }
@@ -73,14 +85,17 @@ impl Table {
     /// table's epoch each of its events is a row, and would be refused as a duplicate.
     pub(crate) async fn open_for(self: &Arc<Self>, run: &str) -> Result<Arc<OpenTable>, TableFault> {
         let mut looked_for = self.looked_for.lock().await;
-        if looked_for.as_deref() != Some(run) {
+        if !looked_for.iter().any(|known| known == run) {
             let open = self.open().await?;
             let found = self.services.tables.get(&self.name).await;
             let (_, epoch) = found.map_err(|error| TableFault::Unreadable(Arc::new(error)))?;
             if epoch != open.epoch {
                 self.let_go(&open);
             }
-            *looked_for = Some(run.to_owned());
+            if looked_for.len() >= REPLAYS {
+                looked_for.pop_front();
+            }
+            looked_for.push_back(run.to_owned());
         }
         drop(looked_for);
         self.open().await
@@ -146,6 +161,19 @@ impl Table {
             }
             Ok(_) | Err(_) => self.let_go(&open),
         }
+    }
+
+    /// Whether the table of `epoch`, of which an event is said to be a row already, is not the one that there is: then the
+    /// event is none of this one's. Looks at most once in a while, so that one who drops a table, makes it anew and sends its
+    /// events again within [`BELIEVED`] may still find them taken for repetitions.
+    pub(crate) async fn is_gone(&self, epoch: i64) -> bool {
+        let mut looked_at = self.looked_at.lock().await;
+        if looked_at.is_none_or(|at| at.elapsed() >= BELIEVED) {
+            self.look_again(epoch).await;
+            *looked_at = Some(Instant::now());
+        }
+        drop(looked_at);
+        self.opened(epoch).is_none()
     }
 
     /// The table is not the one that was opened: the next event opens it anew.

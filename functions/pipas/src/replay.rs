@@ -9,7 +9,7 @@ use objects::StoreConfig;
 use pubsub::PubSubConfig;
 use replayer::{Config, Control, Mode, Progress, Replayer, Report, Request, State};
 
-use crate::{audit::interval, cli::Global, instance::Endpoints};
+use crate::{audit::interval, cli::Global, instance::Endpoints, mask_key};
 
 /// How often the progress bar moves.
 const EVERY: Duration = Duration::from_millis(200);
@@ -81,10 +81,11 @@ enum ModeArg {
 }
 
 pub(crate) async fn command(global: &Global, args: ReplayArgs) -> anyhow::Result<ExitCode> {
-    let config = match (&args.project, &args.bucket) {
+    let mut config = match (&args.project, &args.bucket) {
         (Some(project), Some(bucket)) => google(args.catalog.clone(), project, bucket),
         _ => local(args.catalog.clone(), &Endpoints::find(&global.data_dir)?),
     };
+    config.mask_key = mask_key::known(args.project.is_none().then_some(&*global.data_dir))?;
     let request = Request {
         stream: args.stream,
         mode: match args.mode {
@@ -132,6 +133,7 @@ fn google(catalog: PathBuf, project: &str, bucket: &str) -> Config {
         bigquery_endpoint: None,
         bigquery_storage_endpoint: None,
         auth: None,
+        mask_key: None,
     }
 }
 
@@ -145,6 +147,7 @@ pub(crate) fn local(catalog: PathBuf, endpoints: &Endpoints) -> Config {
         bigquery_endpoint: at(&endpoints.bigquery),
         bigquery_storage_endpoint: at(&endpoints.bigquery_storage),
         auth: None,
+        mask_key: None,
     }
 }
 

@@ -8,8 +8,22 @@ use serde_json::value::RawValue;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Documents {
     pub(crate) documents: Vec<Bytes>,
-    /// What is wrong with each part that is none.
-    pub(crate) bad: Vec<String>,
+    /// How many parts are none.
+    pub(crate) bad: u64,
+    /// What is wrong with the first of them.
+    pub(crate) faults: Vec<String>,
+}
+
+/// How many faults are told. A feed of some megabytes may have millions.
+pub(crate) const TOLD: usize = 20;
+
+impl Documents {
+    fn fault(&mut self, detail: impl FnOnce() -> String) {
+        self.bad += 1;
+        if self.faults.len() < TOLD {
+            self.faults.push(detail());
+        }
+    }
 }
 
 /// Why bytes are no feed of their format.
@@ -34,7 +48,7 @@ pub(crate) fn documents(format: FeedFormat, body: &Bytes) -> Result<Documents, D
         FeedFormat::Ndjson => lines(body),
         FeedFormat::GtfsRealtime => {
             let json = gtfs_realtime::to_json(body)?;
-            Ok(Documents { documents: vec![json.into()], bad: Vec::new() })
+            Ok(Documents { documents: vec![json.into()], ..Documents::default() })
         }
     }
 }
@@ -69,10 +83,10 @@ fn lines(body: &Bytes) -> Result<Documents, DecodeError> {
         let place = || format!("line {}", number + 1);
         match serde_json::from_slice::<&RawValue>(line) {
             Ok(element) => put(body, element, place, &mut found),
-            Err(error) => found.bad.push(format!("{}: {error}", place())),
+            Err(error) => found.fault(|| format!("{}: {error}", place())),
         }
     }
-    match (found.documents.is_empty(), found.bad.first()) {
+    match (found.documents.is_empty(), found.faults.first()) {
         (true, Some(first)) => Err(DecodeError::Lines(first.clone())),
         (true, None) => Err(DecodeError::Empty),
         (false, _) => Ok(found),
@@ -83,7 +97,7 @@ fn put(body: &Bytes, element: &RawValue, place: impl Fn() -> String, found: &mut
     if element.get().starts_with('{') {
         found.documents.push(body.slice_ref(element.get().as_bytes()));
     } else {
-        found.bad.push(format!("{}: expected a JSON object", place()));
+        found.fault(|| format!("{}: expected a JSON object", place()));
     }
 }
 
@@ -100,7 +114,7 @@ mod tests {
     fn read(format: FeedFormat, body: &str) -> Result<(Vec<String>, Vec<String>), String> {
         let found = documents(format, &Bytes::copy_from_slice(body.as_bytes())).map_err(|error| error.to_string())?;
         let text = |bytes: Bytes| String::from_utf8_lossy(&bytes).into_owned();
-        Ok((found.documents.into_iter().map(text).collect(), found.bad))
+        Ok((found.documents.into_iter().map(text).collect(), found.faults))
     }
 
     #[test]
@@ -115,6 +129,14 @@ mod tests {
         let (documents, bad) = read(Ndjson, "{\"a\":1}\r\n\n{\"b\":\n[1]\n{}").expect("some lines");
         assert_eq!(documents, ["{\"a\":1}", "{}"]);
         assert_eq!(bad, ["line 3: EOF while parsing a value at line 1 column 5", "line 4: expected a JSON object"]);
+    }
+
+    #[test]
+    fn of_many_faults_the_first_are_told() {
+        let body = Bytes::from(format!("{{}}\n{}", "7\n".repeat(100_000)));
+        let found = documents(FeedFormat::Ndjson, &body).expect("a document");
+        assert_eq!((found.documents.len(), found.bad, found.faults.len()), (1, 100_000, TOLD));
+        assert_eq!(found.faults[0], "line 2: expected a JSON object");
     }
 
     #[test]

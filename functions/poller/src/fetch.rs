@@ -20,7 +20,7 @@ use crate::{
     Inner, Poller,
     decode::{DecodeError, documents},
     error::PollerError,
-    feed::FeedPoller,
+    feed::{FeedPoller, Last},
     lease,
     poll::Parameters,
     report::{FetchReport, FetchResult},
@@ -108,7 +108,7 @@ impl Inner {
             (state.etag, state.last_modified) = (validators.etag, validators.last_modified);
             return Ok(nothing(FetchResult::Unchanged));
         }
-        match self.publish(feed, &body).await? {
+        match self.publish(feed, (&body, &hash), state.body.as_deref()).await? {
             Ok((report, missing)) => {
                 settle(state);
                 state.reading.clone_from(&feed.reading);
@@ -120,37 +120,39 @@ impl Inner {
         }
     }
 
-    /// Publishes what of `body` is not on the topic already. The inner error is the feed's own.
+    /// Publishes what of `body` is not on the topic already; with it goes its hash, and `before` is that of the snapshot before.
+    /// The inner error is the feed's own.
     async fn publish(
         &self,
         feed: &FeedPoller,
-        body: &Bytes,
+        (body, hash): (&Bytes, &str),
+        before: Option<&str>,
     ) -> Result<Result<(FetchReport, Missing), FeedError>, PollerError> {
-        let found = match documents(feed.feed.format, body) {
-            Ok(found) => found,
+        let documents = match documents(feed.feed.format, body) {
+            Ok(documents) => documents,
             Err(error) => return Ok(Err(error.into())),
         };
-        let mut entities = feed.outlet.entities(feed.name(), found.documents, found.bad);
+        let mut entities = feed.outlet.entities(feed.name(), documents);
         if let (true, 0, Some(first)) = (entities.events.is_empty(), entities.filtered, entities.faults.first()) {
             return Ok(Err(FeedError::NoEvents(first.clone())));
         }
         let all: HashSet<[u8; 16]> = entities.events.iter().map(|entity| entity.key).collect();
-        let before = entities.events.len();
+        let found = entities.events.len();
         {
             let last = feed.last.lock();
             let mut met = HashSet::new();
-            entities.events.retain(|entity| !last.contains(&entity.key) && met.insert(entity.key));
+            entities.events.retain(|entity| !last.has(before, &entity.key) && met.insert(entity.key));
         }
         let published = entities.events.len();
         feed.outlet.publish(entities.events).await?;
-        *feed.last.lock() = all;
+        *feed.last.lock() = Last::new(hash, all);
         if let Some(first) = entities.faults.first() {
             tracing::warn!(feed = feed.name(), count = entities.bad, first, "parts of the feed are no events");
         }
         let not_found = entities.missing.0.iter().map(|(lookup, (_, values))| (lookup.clone(), values.clone()));
         let report = FetchReport {
             published,
-            repeated: before - published,
+            repeated: found - published,
             filtered: entities.filtered,
             bad: entities.bad,
             faults: entities.faults,

@@ -9,14 +9,15 @@ use pubsub::{MAX_MESSAGE_BYTES, Outgoing, PublishError, Publisher};
 use sha2::{Digest, Sha256};
 use shape::{Missing, Shape};
 
-use crate::error::PollerError;
+use crate::{
+    decode::{Documents, TOLD},
+    error::PollerError,
+};
 
 /// Messages that are published at once.
 const BATCH: usize = 2000;
 /// The attribute that names the feed.
 const FEED: &str = "pipas-feed";
-/// How many faults are told.
-const TOLD: usize = 20;
 
 /// A stream's topic.
 pub(crate) struct Outlet {
@@ -61,11 +62,11 @@ impl Outlet {
     }
 
     /// The events of `documents`. What is none is told, and holds up no other.
-    pub(crate) fn entities(&self, feed: &str, documents: Vec<Bytes>, bad: Vec<String>) -> Entities {
+    pub(crate) fn entities(&self, feed: &str, documents: Documents) -> Entities {
         let attributes = BTreeMap::from([(FEED.to_owned(), feed.to_owned())]);
         let now = Timestamp::now();
-        let mut found = Entities::default();
-        bad.into_iter().for_each(|detail| found.fault(detail));
+        let Documents { documents, bad, faults } = documents;
+        let mut found = Entities { bad, faults, ..Entities::default() };
         for document in documents {
             let events = match &self.shape {
                 None => vec![document],

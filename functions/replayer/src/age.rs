@@ -42,6 +42,11 @@ impl Age {
         !target.is_upsert() && has_old_rows && self.is_old(published, now)
     }
 
+    /// Whether the event may have a row in a raw table of which no claim is left: each of them takes what is published.
+    pub(crate) fn may_be_forgotten_raw_row(&self, published: Timestamp, targets: &Targets, now: Timestamp) -> bool {
+        self.is_old(published, now) && targets.raw_epochs.iter().flatten().any(|epoch| self.is_old(*epoch, now))
+    }
+
     /// Whether the event may have a dead letter of which no claim is left.
     pub(crate) fn may_be_forgotten_letter(&self, published: Timestamp, targets: &Targets, now: Timestamp) -> bool {
         let is_old = |time| is_before(time, now, DEAD_LETTERS);
@@ -51,7 +56,8 @@ impl Age {
     /// Whether no message of this replay can be forgotten: then none need be looked at.
     pub(crate) fn is_all_remembered(&self, targets: &Targets, now: Timestamp) -> bool {
         let is_young = |target: &Target| !self.may_be_forgotten_row(Timestamp::MIN, target, now);
-        targets.all().all(is_young) && !self.may_be_forgotten_letter(Timestamp::MIN, targets, now)
+        let has_old_raw_table = self.may_be_forgotten_raw_row(Timestamp::MIN, targets, now);
+        targets.all().all(is_young) && !has_old_raw_table && !self.may_be_forgotten_letter(Timestamp::MIN, targets, now)
     }
 }
 

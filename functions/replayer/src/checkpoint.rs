@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::{Mode, ReplayError, Request, listing::Source, target::Targets};
+use crate::{Damaged, Mode, ReplayError, Request, listing::Source, target::Targets};
 
 /// How long what an interrupted merge has staged is kept.
 pub(crate) const STAGED_FOR: SignedDuration = SignedDuration::from_hours(24);
@@ -34,6 +34,16 @@ pub(crate) struct Document {
     positions: BTreeMap<String, u64>,
     /// Rows in the staging tables.
     pub(crate) staged: BTreeMap<String, u64>,
+    /// Everything that was listed is staged: what is left is to insert it. What is staged after an insertion began, the
+    /// insertion would not know.
+    #[serde(default)]
+    pub(crate) is_staged: bool,
+    /// The objects of which that was not so.
+    #[serde(default)]
+    pub(crate) damaged: Vec<Damaged>,
+    /// How often the insertion into a table failed for good: a job that failed keeps its name.
+    #[serde(default)]
+    pub(crate) failed: BTreeMap<String, u32>,
     is_finished: bool,
     updated: Timestamp,
 }
@@ -98,6 +108,9 @@ impl Checkpoint {
             done: BTreeSet::new(),
             positions: BTreeMap::new(),
             staged: BTreeMap::new(),
+            is_staged: false,
+            damaged: Vec::new(),
+            failed: BTreeMap::new(),
             is_finished: false,
             updated: now,
         });
@@ -148,6 +161,18 @@ impl Checkpoint {
     /// So many rows more are in the staging table of `table`.
     pub(crate) fn staged(&self, table: &str, rows: u64) {
         self.change(|document| *document.staged.entry(table.to_owned()).or_default() += rows);
+    }
+
+    /// Everything is staged, but for these objects.
+    pub(crate) async fn all_staged(&self, damaged: &[Damaged]) -> Result<(), ReplayError> {
+        self.change(|document| (document.is_staged, document.damaged) = (true, damaged.to_vec()));
+        self.save().await
+    }
+
+    /// Nothing was inserted into `table`, and the job will not do it any more: the next run's has another name.
+    pub(crate) async fn insert_failed(&self, table: &str) -> Result<(), ReplayError> {
+        self.change(|document| *document.failed.entry(table.to_owned()).or_default() += 1);
+        self.save().await
     }
 
     fn change(&self, change: impl FnOnce(&mut Document)) {

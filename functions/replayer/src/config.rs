@@ -2,10 +2,11 @@ use std::path::PathBuf;
 
 use objects::StoreConfig;
 use pubsub::{OidcConfig, PubSubConfig};
+use rows::MaskKey;
 use service::{Env, EnvError};
 
 /// The replayer's settings.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// The path of `pipas.yaml`.
     pub catalog: PathBuf,
@@ -19,6 +20,8 @@ pub struct Config {
     pub bigquery_storage_endpoint: Option<String>,
     /// Whose token a trigger must carry; `None`: nobody's.
     pub auth: Option<OidcConfig>,
+    /// The key of masks that hash, the loader's own; `None`: nothing that one masks is merged.
+    pub mask_key: Option<MaskKey>,
 }
 
 impl Config {
@@ -37,6 +40,13 @@ impl Config {
             "the audience of the trigger's token",
             "the e-mail address of the trigger's service account",
         );
+        let mask_key = match read.optional::<String>("PIPAS_MASK_KEY", "a key").map(|key| MaskKey::new(&key.into())) {
+            Some(Err(error)) => {
+                read.problem("PIPAS_MASK_KEY", error.to_string());
+                None
+            }
+            key => key.and_then(Result::ok),
+        };
         read.finish()?;
         Ok(Self {
             catalog,
@@ -45,6 +55,7 @@ impl Config {
             bigquery_endpoint,
             bigquery_storage_endpoint,
             auth,
+            mask_key,
         })
     }
 }

@@ -73,6 +73,12 @@ pub enum ReplayError {
         /// Why.
         detail: String,
     },
+    /// Rows would be made whose hashes are not those of the others.
+    #[error("PIPAS_MASK_KEY is not set; expected the key that the loader hashes the masked values of {stream} under")]
+    NoMaskKey {
+        /// The stream.
+        stream: String,
+    },
     /// What was named has no objects.
     #[error("{named} has no objects")]
     NoObjects {
@@ -165,7 +171,7 @@ impl IntoResponse for ReplayError {
             | Self::ForeignSpan
             | Self::NoObjects { .. }
             | Self::File { .. } => problem(StatusCode::BAD_REQUEST, "urn:pipas:problem:bad-replay", "Bad replay"),
-            Self::NoTable { .. } | Self::Unsupported { .. } => {
+            Self::NoTable { .. } | Self::Unsupported { .. } | Self::NoMaskKey { .. } => {
                 problem(StatusCode::CONFLICT, "urn:pipas:problem:table", "The table cannot be filled")
             }
             Self::OtherMerge { .. } | Self::TakenOver { .. } | Self::Busy | Self::StagingGone { .. } => {

@@ -1,6 +1,6 @@
 //! Which event a message carries, and which table takes it: by the loader's own rules.
 
-use catalog::{Probe, Stream};
+use catalog::{Probe, Probed, Stream};
 use event::{EventId, Message};
 
 /// Reads the events of one stream.
@@ -26,16 +26,24 @@ impl Identity {
         Self { stream: stream.clone(), probe: Probe::new(stream) }
     }
 
-    pub(crate) fn of(&self, message: &Message) -> Identified {
+    /// The event of a message's `data`; `None`: it is none.
+    pub(crate) fn event<'json>(&self, data: &'json [u8]) -> Option<Probed<'json>> {
+        self.probe.scan(data).ok()
+    }
+
+    pub(crate) fn of(&self, message: &Message, event: Option<&Probed<'_>>) -> Identified {
         let declared = message.declared_event_id();
-        let unrouted = || Identified { id: declared.clone().and_then(Result::ok), ..Identified::default() };
-        let Ok(event) = self.probe.scan(&message.data) else { return unrouted() };
-        let Some(table) = event.route(&self.stream, &message.attributes) else { return unrouted() };
-        let is_of_message = declared.is_none() && self.stream.event_id(&event, Some(table)).is_none();
+        let Some(event) = event else {
+            return Identified { id: declared.and_then(Result::ok), ..Identified::default() };
+        };
+        let table = event.route(&self.stream, &message.attributes);
+        let id = self.stream.message_event_id(message, event, table).ok();
+        // Of an event that no table takes nothing is made but a dead letter, whose id would be another under a lent id.
+        let Some(table) = table else { return Identified { id, ..Identified::default() } };
         Identified {
-            id: self.stream.message_event_id(message, &event, Some(table)).ok(),
+            id,
             table: self.stream.tables.iter().position(|known| known.key == table.key),
-            is_of_message,
+            is_of_message: declared.is_none() && self.stream.event_id(event, Some(table)).is_none(),
         }
     }
 }

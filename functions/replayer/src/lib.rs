@@ -35,6 +35,7 @@ use axum::{Router, routing::post};
 use catalog::Catalog;
 use objects::{ObjectStore, StoreConfig};
 use pubsub::{Client, PushAuth};
+use rows::MaskKey;
 use service::App;
 use storage_write::Tables;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -62,6 +63,8 @@ pub(crate) struct Inner {
     pub(crate) rows: storage_write::Client,
     pub(crate) auth: PushAuth,
     pub(crate) metrics: Metrics,
+    /// What masks hash under; `None`: nobody said.
+    pub(crate) mask_key: Option<MaskKey>,
     /// Held by the run that is under way.
     pub(crate) turn: tokio::sync::Mutex<()>,
     pub(crate) tasks: TaskTracker,
@@ -89,6 +92,7 @@ impl Replayer {
             rows: storage_write::Client::connect(rows, metrics.storage.clone())?,
             auth: config.auth.as_ref().map_or(Ok(PushAuth::None), PushAuth::oidc)?,
             metrics,
+            mask_key: config.mask_key.clone(),
             turn: tokio::sync::Mutex::new(()),
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),

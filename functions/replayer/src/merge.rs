@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use catalog::TableName;
-use storage_write::Tables;
+use storage_write::{Tables, TablesError};
 
 use crate::{Inner, Progress, ReplayError, checkpoint::Checkpoint, sieve::Item, staging::Staging, target::Targets};
 
@@ -49,12 +49,13 @@ impl<'a> Merge<'a> {
 
     /// Adds the rows of these events to the staging tables, where nobody sees them before [`Merge::commit`].
     pub(crate) async fn add(&mut self, items: Vec<Item>) -> Result<(), ReplayError> {
-        for item in items {
-            let staging = item.table.and_then(|place| self.staging.get_mut(&place));
-            if let Some(staging) = staging {
-                staging.add(&item).await?;
-                self.progress.add(|counts| &counts.taken, 1);
+        for mut item in items {
+            for (place, row) in std::mem::take(&mut item.rows) {
+                if let Some(staging) = self.staging.get_mut(&place) {
+                    staging.add(&item, row).await?;
+                }
             }
+            self.progress.add(|counts| &counts.taken, 1);
         }
         Ok(())
     }
@@ -84,9 +85,14 @@ impl<'a> Merge<'a> {
             if document.staged.get(&table).copied().unwrap_or_default() > 0 {
                 let columns: Vec<&str> = target.schema.fields.iter().map(|field| field.name.as_str()).collect();
                 // A run that takes over asks for the same job, which does not run twice.
-                let job = format!("pipas-replay-{}-{place}", document.run);
+                let failed = document.failed.get(&table).copied().unwrap_or_default();
+                let job = job(&document.run, *place, failed);
                 let sql = statement(&target.table.name, &staging.name, &columns);
-                let rows = self.tables.run_job(&job, &staging.name.dataset, &sql).await?;
+                let inserted = self.tables.run_job(&job, &staging.name.dataset, &sql).await;
+                if let Err(TablesError::Job { .. }) = &inserted {
+                    self.checkpoint.insert_failed(&table).await?;
+                }
+                let rows = inserted?;
                 self.progress.add(|counts| &counts.inserted, rows);
             }
         }
@@ -97,6 +103,11 @@ impl<'a> Merge<'a> {
         }
         Ok(())
     }
+}
+
+/// The name of the job that inserts into the table at `place`, after so many that failed for good.
+fn job(run: &str, place: usize, failed: u32) -> String {
+    format!("pipas-replay-{run}-{place}-{failed}")
 }
 
 /// INSERT and not MERGE: BigQuery refuses to change rows that came by Storage Write within the half hour, and adds to them at
@@ -114,6 +125,12 @@ fn statement(table: &TableName, staging: &TableName, columns: &[&str]) -> String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_job_that_failed_is_not_asked_for_again() {
+        assert_eq!(job("r", 2, 0), "pipas-replay-r-2-0");
+        assert_ne!(job("r", 2, 0), job("r", 2, 1));
+    }
 
     #[test]
     fn the_statement_takes_each_event_once() {

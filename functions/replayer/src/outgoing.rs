@@ -39,7 +39,7 @@ mod tests {
             data: vec![b'x'; bytes].into(),
         };
         let lent_id = lent_id.map(|id| EventId::new(id).expect("an id"));
-        Item { message, table: None, id: None, lent_id }
+        Item { message, table: None, id: None, lent_id, rows: Vec::new() }
     }
 
     #[test]

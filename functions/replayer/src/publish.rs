@@ -9,7 +9,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::{Progress, ReplayError, checkpoint::Checkpoint, outgoing::outgoing, pace::Pace, sieve::Item};
 
-/// Batches of an object that are under way at once.
+/// Batches of an object that are under way at once. Of events that have an order each waits for the one before: of two that are
+/// under way, the second may come to the topic first.
 const UNDER_WAY: usize = 4;
 /// How long a batch is tried again while Pub/Sub does not take it.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -31,13 +32,14 @@ pub(crate) struct Publishing<'a> {
 pub(crate) struct Lane<'a> {
     publishing: &'a Publishing<'a>,
     object: &'a str,
+    is_ordered: bool,
     /// What each resolves to is how many messages it had, and the position that is reached with it.
     under_way: FuturesOrdered<BoxFuture<'static, Result<(u64, u64), ReplayError>>>,
 }
 
 impl<'a> Lane<'a> {
-    pub(crate) fn new(publishing: &'a Publishing<'a>, object: &'a str) -> Self {
-        Self { publishing, object, under_way: FuturesOrdered::new() }
+    pub(crate) fn new(publishing: &'a Publishing<'a>, object: &'a str, is_ordered: bool) -> Self {
+        Self { publishing, object, is_ordered, under_way: FuturesOrdered::new() }
     }
 
     /// Publishes these messages; with them the object's records up to `position` are done.
@@ -53,7 +55,7 @@ impl<'a> Lane<'a> {
         let sent = tokio::spawn(send((*publisher).clone(), messages));
         let sent = async move { sent.await.map_err(|_| ReplayError::Lost)?.map(|()| (count, position)) };
         self.under_way.push_back(sent.boxed());
-        if self.under_way.len() >= UNDER_WAY {
+        if self.under_way.len() >= most_under_way(self.is_ordered) {
             self.next().await?;
         }
         Ok(())
@@ -76,6 +78,10 @@ impl<'a> Lane<'a> {
         }
         Ok(())
     }
+}
+
+fn most_under_way(is_ordered: bool) -> usize {
+    if is_ordered { 1 } else { UNDER_WAY }
 }
 
 /// Publishes the messages until each is on the topic.
@@ -109,4 +115,14 @@ async fn send(publisher: Publisher, mut messages: Vec<Outgoing>) -> Result<(), R
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_an_order_goes_batch_by_batch() {
+        assert_eq!((most_under_way(true), most_under_way(false)), (1, UNDER_WAY));
+    }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use event::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{Counts, Mode};
 
@@ -31,7 +31,7 @@ impl State {
 }
 
 /// An object that was not replayed to its end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damaged {
     /// The object.
     pub object: String,

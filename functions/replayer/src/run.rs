@@ -70,6 +70,16 @@ struct Lost {
     /// Not found once.
     missing: BTreeSet<String>,
     unreadable: BTreeSet<String>,
+    /// Nothing is listed any more after this.
+    is_last_listing: bool,
+}
+
+impl Lost {
+    /// Whether an object that was not found may be in another by now, which the next listing tells. One that is still listed
+    /// then is lost, and so is one that no listing follows.
+    fn may_have_moved(&mut self, object: &str) -> bool {
+        self.missing.insert(object.to_owned()) && !self.is_last_listing
+    }
 }
 
 /// A run under way.
@@ -107,7 +117,7 @@ pub(crate) async fn replay(inner: &Inner, request: &Request, control: &Control) 
 async fn run(inner: &Inner, request: &Request, control: &Control) -> Result<Report, ReplayError> {
     let begun = Instant::now();
     let stream = check(inner, request)?;
-    let targets = Arc::new(Targets::open(&inner.tables, stream, request).await?);
+    let targets = Arc::new(Targets::open(&inner.tables, stream, request, inner.mask_key.as_ref()).await?);
     let now = Timestamp::now();
     let checkpoint = match request.dry_run {
         true => None,
@@ -176,7 +186,8 @@ impl Run<'_> {
         let publisher = self.inner.pubsub.publisher(self.stream.topic());
         let parallel = if self.stream.ordering_key.is_some() { 1 } else { PARALLEL };
         let mut lost = Lost::default();
-        for _ in 0..LISTINGS {
+        for listing in 1..=LISTINGS {
+            lost.is_last_listing = listing == LISTINGS;
             let sources = self.left(&lost).await?;
             let overlap = self.begin(&sources);
             let before = lost.missing.len();
@@ -237,8 +248,7 @@ impl Run<'_> {
         let detail = match ended {
             Ended::Done => return None,
             Ended::Interrupted(state) => return Some(state),
-            // It may have been merged into another object since the listing; one that is still listed is lost.
-            Ended::Missing if lost.missing.insert(source.name.clone()) => return None,
+            Ended::Missing if lost.may_have_moved(&source.name) => return None,
             Ended::Missing => "it does not exist".to_owned(),
             Ended::Damaged(detail) => detail,
         };
@@ -277,7 +287,8 @@ impl Run<'_> {
             progress,
             run: &checkpoint.run,
         });
-        let mut lane = publishing.as_ref().map(|publishing| Lane::new(publishing, &source.name));
+        let is_ordered = self.stream.ordering_key.is_some();
+        let mut lane = publishing.as_ref().map(|publishing| Lane::new(publishing, &source.name, is_ordered));
         let mut batches = read::read(source, self.pace.batch(BATCH));
         let ended = loop {
             let batch = match batches.recv().await {
@@ -328,8 +339,29 @@ impl Run<'_> {
     ) -> Result<State, ReplayError> {
         let progress = Arc::clone(&self.control.progress);
         let mut merge = Merge::open(self.inner, targets, checkpoint, &progress).await?;
+        let document = checkpoint.document();
+        if document.is_staged {
+            self.damaged = document.damaged;
+        } else {
+            if let Some(state) = self.stage(&mut merge, checkpoint, &progress).await? {
+                return Ok(state);
+            }
+            checkpoint.all_staged(&self.damaged).await?;
+        }
+        merge.insert().await?;
+        Ok(State::Done)
+    }
+
+    /// Stages every object that is left; how the run ended, where it was to end before.
+    async fn stage(
+        &mut self,
+        merge: &mut Merge<'_>,
+        checkpoint: &Checkpoint,
+        progress: &Progress,
+    ) -> Result<Option<State>, ReplayError> {
         let mut lost = Lost::default();
-        for _ in 0..LISTINGS {
+        for listing in 1..=LISTINGS {
+            lost.is_last_listing = listing == LISTINGS;
             let mut sources = self.left(&lost).await?;
             sources.retain(|source| !checkpoint.is_done(source));
             let overlap = self.begin(&sources);
@@ -337,7 +369,7 @@ impl Run<'_> {
             for together in sources.chunks(TOGETHER) {
                 let mut done = Vec::new();
                 for source in together {
-                    match self.stage_object(&mut merge, source, &overlap).await? {
+                    match self.stage_object(merge, source, &overlap).await? {
                         Ended::Done => {
                             progress.add(|counts| &counts.objects_done, 1);
                             done.push(source.name.clone());
@@ -345,7 +377,7 @@ impl Run<'_> {
                         ended => {
                             if let Some(state) = self.ended(source, ended, &mut lost) {
                                 // What was added and not committed goes with its stream; the next run stages it.
-                                return Ok(state);
+                                return Ok(Some(state));
                             }
                         }
                     }
@@ -356,8 +388,7 @@ impl Run<'_> {
                 break;
             }
         }
-        merge.insert().await?;
-        Ok(State::Done)
+        Ok(None)
     }
 
     async fn stage_object(
@@ -382,5 +413,18 @@ impl Run<'_> {
             }
         }
         Ok(Ended::Done)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_listing_looks_for_any_more_is_told() {
+        let mut lost = Lost::default();
+        assert!(lost.may_have_moved("a") && !lost.may_have_moved("a"));
+        lost.is_last_listing = true;
+        assert!(!lost.may_have_moved("b"));
     }
 }

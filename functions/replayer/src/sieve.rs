@@ -2,10 +2,18 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use catalog::Probed;
 use event::{EventId, Message, Timestamp};
 use parking_lot::Mutex;
+use rows::EventView;
 
-use crate::{Mode, Progress, Request, age::Age, identity::Identity, overlap::Overlap, target::Targets};
+use crate::{
+    Mode, Progress, Request,
+    age::Age,
+    identity::Identity,
+    overlap::Overlap,
+    target::{Targets, is_masked},
+};
 
 /// Decides for each message of a run.
 #[derive(Debug)]
@@ -30,6 +38,8 @@ pub(crate) struct Item {
     pub(crate) id: Option<EventId>,
     /// The id that a message that is published again must carry, as it would have another.
     pub(crate) lent_id: Option<EventId>,
+    /// Where it is merged, and as which rows but for their `ingest`.
+    pub(crate) rows: Vec<(usize, Vec<u8>)>,
 }
 
 impl Sieve {
@@ -59,19 +69,27 @@ impl Sieve {
         }
         let is_simple = !self.is_sorted && self.age.is_all_remembered(&self.targets, now);
         if is_simple && message.declared_event_id().is_some() {
-            return Some(self.taken(Item { message, table: None, id: None, lent_id: None }));
+            return Some(self.taken(Item { message, table: None, id: None, lent_id: None, rows: Vec::new() }));
         }
-        let found = self.identity.of(&message);
+        let data = message.data.clone();
+        let event = self.identity.event(&data);
+        let found = self.identity.of(&message, event.as_ref());
+        let is_of_tables = found.table.is_some_and(|table| self.targets.at(table).is_some())
+            || (event.is_some() && !self.targets.raw.is_empty());
         let is_asked_for = (self.request.event_ids.is_empty()
             || found.id.as_ref().is_some_and(|id| self.request.event_ids.contains(id.as_str())))
-            && (self.request.tables.is_empty() || found.table.is_some_and(|table| self.targets.at(table).is_some()));
+            && (self.request.tables.is_empty() || is_of_tables);
         if !is_asked_for {
             progress.add(|counts| &counts.outside, 1);
             return None;
         }
         let lent_id = found.id.clone().filter(|_| found.is_of_message);
-        let item = Item { message, table: found.table, id: found.id, lent_id };
-        match self.refuse(&item, now) {
+        let mut item = Item { message, table: found.table, id: found.id, lent_id, rows: Vec::new() };
+        let refused = match self.request.mode {
+            Mode::Merge => self.refuse_merge(&mut item, event.as_ref(), now),
+            Mode::Publish => self.refuse_publish(&item, event.as_ref(), now),
+        };
+        match refused {
             None => Some(self.taken(item)),
             Some(counter) => {
                 progress.add(counter, 1);
@@ -80,36 +98,71 @@ impl Sieve {
         }
     }
 
-    /// The counter of those that this mode leaves alone, where the message is one.
-    fn refuse(&self, item: &Item, now: Timestamp) -> Option<Counter> {
+    /// Makes the rows of an event that is merged; or the counter of those that are left alone, where it is one.
+    fn refuse_merge(&self, item: &mut Item, event: Option<&Probed<'_>>, now: Timestamp) -> Option<Counter> {
+        let routed = item.table.and_then(|place| Some((place, self.targets.at(place)?)));
+        // An event without a usable id is a dead letter.
+        if let (Some(_), Some(probed)) = (&item.id, event) {
+            let view = EventView { json: &item.message.data, probed, is_masked: is_masked(&item.message) };
+            let row = routed.and_then(|(place, target)| Some((place, target.row(view).ok()?)));
+            let raw = self.targets.raw.iter().filter_map(|place| {
+                let row = self.targets.raw_row(*place, &item.message)?;
+                Some((*place, row))
+            });
+            item.rows = row.into_iter().chain(raw).collect();
+        }
+        let published = item.message.publish_time;
+        let is_upsert = routed.is_some_and(|(place, target)| {
+            target.is_upsert() && item.rows.iter().any(|(with_row, _)| *with_row == place)
+        });
+        match () {
+            () if item.rows.is_empty() => Some(|counts| &counts.dead_letters),
+            () if is_upsert => Some(|counts| &counts.held_back),
+            () if !self.request.any_age && !self.age.is_old(published, now) => Some(|counts| &counts.held_back),
+            () => None,
+        }
+    }
+
+    /// The counter of those that are not published again, where the message is one.
+    fn refuse_publish(&self, item: &Item, event: Option<&Probed<'_>>, now: Timestamp) -> Option<Counter> {
+        if self.request.any_age {
+            return None;
+        }
         let published = item.message.publish_time;
         let target = item.table.and_then(|table| self.targets.at(table));
-        // An event without a usable id is a dead letter too.
-        let would_be_letter =
-            || target.is_none_or(|target| item.id.is_none() || target.row(&item.message.data).is_err());
-        match self.request.mode {
-            Mode::Merge => match target {
-                _ if would_be_letter() => Some(|counts| &counts.dead_letters),
-                Some(target) if target.is_upsert() => Some(|counts| &counts.held_back),
-                _ if !self.request.any_age && !self.age.is_old(published, now) => Some(|counts| &counts.held_back),
-                _ => None,
-            },
-            Mode::Publish if self.request.any_age => None,
-            Mode::Publish => match target {
-                _ if self.age.may_be_forgotten_letter(published, &self.targets, now) && would_be_letter() => {
-                    Some(|counts| &counts.dead_letters)
-                }
-                Some(target) if self.age.may_be_forgotten_row(published, target, now) => {
-                    Some(|counts| &counts.held_back)
-                }
-                _ => None,
-            },
+        let with_id = event.filter(|_| item.id.is_some());
+        let would_be_letter = || match (target, with_id) {
+            (Some(target), Some(probed)) => {
+                let view = EventView { json: &item.message.data, probed, is_masked: is_masked(&item.message) };
+                target.row(view).is_err()
+            }
+            // An event without a usable id is a dead letter too.
+            (None, _) | (_, None) => true,
+        };
+        let raw_row_is_lost = with_id.is_some() && !self.targets.raw.is_empty();
+        if self.age.may_be_forgotten_letter(published, &self.targets, now) && would_be_letter() {
+            // A raw table takes it all the same, and would do so by a merge.
+            return if raw_row_is_lost {
+                Some(|counts| &counts.held_back)
+            } else {
+                Some(|counts| &counts.dead_letters)
+            };
         }
+        let is_forgotten = target.is_some_and(|target| self.age.may_be_forgotten_row(published, target, now))
+            || (with_id.is_some() && self.age.may_be_forgotten_raw_row(published, &self.targets, now));
+        if is_forgotten { Some(|counts| &counts.held_back) } else { None }
     }
 
     fn taken(&self, item: Item) -> Item {
         if self.is_sorted {
-            *self.by_table.lock().entry(item.table).or_default() += 1;
+            let mut by_table = self.by_table.lock();
+            let mut count = |place| *by_table.entry(place).or_default() += 1;
+            if item.rows.is_empty() {
+                let routed = item.table.filter(|place| self.targets.at(*place).is_some());
+                count(routed.or_else(|| self.targets.raw.first().copied().filter(|_| item.id.is_some())));
+            } else {
+                item.rows.iter().for_each(|(place, _)| count(Some(*place)));
+            }
         }
         item
     }
@@ -124,4 +177,5 @@ impl Sieve {
     }
 }
 
+/// One of the counters.
 type Counter = fn(&Progress) -> &std::sync::atomic::AtomicU64;

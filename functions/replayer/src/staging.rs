@@ -74,9 +74,9 @@ impl Staging {
         self.targets.at(self.place)
     }
 
-    /// Adds the row of an event, which the sieve saw to be one.
-    pub(crate) async fn add(&mut self, item: &Item) -> Result<(), ReplayError> {
-        let row = self.target().and_then(|target| row(target, item, &self.run));
+    /// Adds the row of an event, which lacks its `ingest`.
+    pub(crate) async fn add(&mut self, item: &Item, row: Vec<u8>) -> Result<(), ReplayError> {
+        let row = self.target().and_then(|target| whole(target, item, row, &self.run));
         let Some(row) = row.filter(|row| row.len() <= MAX_ROW_BYTES) else {
             self.refused += 1;
             return Ok(());
@@ -157,9 +157,8 @@ impl Staging {
 }
 
 /// The row as the loader would have written it, but for the stream.
-fn row(target: &Target, item: &Item, run: &str) -> Option<Bytes> {
+fn whole(target: &Target, item: &Item, mut row: Vec<u8>, run: &str) -> Option<Bytes> {
     let Item { message, id, .. } = item;
-    let mut row = target.row(&message.data).ok()?;
     let Message { message_id, publish_time, .. } = message;
     let now = Timestamp::now();
     let ingest = Ingest {

@@ -116,7 +116,12 @@ impl Stream {
     /// What tells one content under an event's id from another: the event's data, and for an event of `table` whose id is
     /// made of what counts in it, the id: two such events differ in nothing that counts.
     pub fn content<'a>(&self, table: &Table, id: &'a EventId, data: &'a [u8]) -> &'a [u8] {
-        if self.content_hash.is_some() && table.event_id.is_none() { id.as_str().as_bytes() } else { data }
+        if self.is_content_id(table) { id.as_str().as_bytes() } else { data }
+    }
+
+    /// Whether the id of an event of `table` is made of what counts in it.
+    pub fn is_content_id(&self, table: &Table) -> bool {
+        self.content_hash.is_some() && table.event_id.is_none()
     }
 
     /// The id of the event that `message` carries: the attribute `ce-id`, which the receiver sets; of a message that came

@@ -33,6 +33,11 @@ impl DeadLetterId {
         Self { first: hash.iter().map(|byte| format!("{byte:02x}")).collect(), redrives: 0 }
     }
 
+    /// Of an event that was redriven so often: the first of a chain that begins there.
+    pub fn after(hash: [u8; 16], redrives: u8) -> Self {
+        Self { redrives, ..Self::first(hash) }
+    }
+
     /// How often the event was redriven before it became this dead letter.
     pub const fn redrives(&self) -> u8 {
         self.redrives

@@ -12,6 +12,9 @@ use serde_json::Value;
 
 use super::{filter::Filter, patch::Patch};
 
+/// What Pub/Sub allows: <https://cloud.google.com/pubsub/quotas#resource_limits>.
+const MAX_ATTRIBUTES: usize = 100;
+
 /// What is needed of a dead letter to publish it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Letter {
@@ -73,6 +76,9 @@ impl Letter {
             Some(patch) => patch.apply(&self.payload)?.into(),
             None => self.payload,
         };
+        // Pub/Sub would refuse those that are published with it too.
+        let count = attributes.len();
+        anyhow::ensure!(count <= MAX_ATTRIBUTES, "it has {count} attributes; a message has at most {MAX_ATTRIBUTES}");
         let outgoing = Outgoing { data, attributes, ordering_key: self.ordering_key };
         let (size, most) = (outgoing.size(), pubsub::MAX_MESSAGE_BYTES);
         anyhow::ensure!(size <= most, "it has {size} bytes; a message has at most {most}");
@@ -121,6 +127,14 @@ mod tests {
     fn an_event_that_its_message_named_keeps_its_name() {
         assert_eq!(outgoing(&row(ID, json!("7"), "{}")).attributes[attribute::ID], "7");
         assert_eq!(outgoing(&row(ID, json!("pointed-at"), "{}")).attributes.get(attribute::ID), None);
+    }
+
+    #[test]
+    fn a_dead_letter_that_no_message_holds_is_left() {
+        let many: BTreeMap<String, String> = (0..99).map(|at| (format!("a{at}"), String::new())).collect();
+        let letter = |attributes: &str| Letter::read(&row(ID, json!("e"), attributes)).expect("a letter");
+        let refused = letter(&json!(many).to_string()).outgoing(None).expect_err("too many");
+        assert_eq!(refused.to_string(), "it has 101 attributes; a message has at most 100");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use event::DeadLetterId;
 use futures::future::join_all;
 use pubsub::{Outgoing, Publisher};
 use serde::Serialize;
+use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
 use super::{
@@ -97,9 +98,14 @@ pub(super) async fn redrive(global: &Global, source: &Source, args: &RedriveArgs
     let mut ended = Ok(());
     'pages: while let Some(page) = pages.next().await.context("reading the dead letters")? {
         for row in page {
-            let letter = Letter::read(&row)?;
-            bytes += letter.size();
-            batch.push(letter);
+            match Letter::read(&row) {
+                Ok(letter) => {
+                    bytes += letter.size();
+                    batch.push(letter);
+                }
+                // It stays as it was, and stands in no other's way.
+                Err(error) => redrive.report.unreadable(&row, &error),
+            }
             if batch.len() >= size || bytes >= BATCH_BYTES {
                 bytes = 0;
                 ended = redrive.batch(std::mem::take(&mut batch)).await;
@@ -186,9 +192,20 @@ impl Redrive {
 
 impl Report {
     fn fail(&mut self, id: &DeadLetterId, detail: String) {
+        self.failure(id.to_string(), detail);
+    }
+
+    /// A row of which no dead letter can be read.
+    fn unreadable(&mut self, row: &[Value], error: &anyhow::Error) {
+        self.matched += 1;
+        let id = row.first().and_then(Value::as_str).unwrap_or("?");
+        self.failure(id.to_owned(), format!("{error:#}"));
+    }
+
+    fn failure(&mut self, dead_letter_id: String, detail: String) {
         self.failed += 1;
         if self.failures.len() < LISTED {
-            self.failures.push(Failure { dead_letter_id: id.to_string(), detail });
+            self.failures.push(Failure { dead_letter_id, detail });
         }
     }
 
@@ -235,4 +252,20 @@ fn print(global: &Global, report: &Report) -> anyhow::Result<()> {
         report.matched, report.marked, report.failed
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_told_and_counted() {
+        let row = [json!("nonsense"), json!(null)];
+        let error = Letter::read(&row).expect_err("no dead letter");
+        let mut report = Report::default();
+        report.unreadable(&row, &error);
+        assert_eq!((report.matched, report.failed, report.failures[0].dead_letter_id.as_str()), (1, 1, "nonsense"));
+    }
 }

@@ -111,7 +111,26 @@ impl Plan {
         rules.mask.iter().for_each(|(path, mask)| self.mask(path, *mask));
         for derive in &rules.derive {
             if let Some(index) = self.find(&derive.column, 0) {
-                self.columns[index].is_derived = true;
+                let column = &mut self.columns[index];
+                column.is_derived = true;
+                if derive.source.pointer().is_some_and(|at| rules.payload_mask.covers(at.tokens())) {
+                    column.rules.get_or_insert_default().is_secret = true;
+                }
+            }
+        }
+        self.hide(Some(&rules.payload_mask));
+    }
+
+    /// Errors do not show what any table of the stream masks, as they stand in dead letters. `None`: everything is masked.
+    fn hide(&mut self, masked: Option<&MaskTree>) {
+        for column in &mut self.columns {
+            let node = masked.map(|masked| masked.child(&column.name));
+            if matches!(node, Some(None)) {
+                continue;
+            }
+            column.rules.get_or_insert_default().is_secret = true;
+            if let Kind::Struct(plan) = &mut column.kind {
+                plan.hide(node.flatten().filter(|node| node.action().is_none()));
             }
         }
     }

@@ -112,6 +112,10 @@ impl<'a> Row<'a> {
         for step in &self.path {
             if let Step::Field { column, .. } = step {
                 node = node.child(column)?;
+                if node.action().is_some() {
+                    // A table of the stream hides the whole of it.
+                    return Some(node);
+                }
             }
         }
         node.child(key)

@@ -259,3 +259,32 @@ proptest! {
         let _ = row(&stream, &Value::Object(event.into_iter().collect()));
     }
 }
+
+#[test]
+fn what_another_table_masks_is_hidden_here_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let yaml = "streams:
+  tried:
+    tables:
+      b: { when: { has: [/b] }, table: d.b, schema: b.json, derive: { copied: { copy: /mail } } }
+      a: { table: d.a, schema: a.json, mask: { user: drop, n: hash, mail: hash } }
+";
+    let a = r#"[{"name":"user","type":"STRUCT","fields":[{"name":"id","type":"STRING"}]}, {"name":"n","type":"STRING"},
+        {"name":"mail","type":"STRING"}]"#;
+    let b = r#"[{"name":"user","type":"STRUCT","fields":[{"name":"id","type":"INT64"}]}, {"name":"n","type":"INT64"},
+        {"name":"copied","type":"INT64"}]"#;
+    for (name, text) in [("pipas.yaml", yaml), ("a.json", a), ("b.json", b)] {
+        fs::write(folder.path().join(name), text).expect("written");
+    }
+    let mut catalog = Catalog::load(&folder.path().join("pipas.yaml")).unwrap_or_else(|error| panic!("{error}"));
+    let stream = catalog.streams.remove("tried").expect("the stream");
+    // What the table's own STRUCT does not know is a part of what the other hides as a whole.
+    let made = row(&stream, &json!({"b": 1, "user": {"id": 7, "name": "secret", "more": {"x": "secret"}}}));
+    assert_eq!(made.expect("a row")["extra"], json!({"b": 1, "user": {"name": null, "more": null}}));
+    for event in
+        [json!({"b": 1, "n": "secret"}), json!({"b": 1, "user": {"id": "secret"}}), json!({"b": 1, "mail": "secret"})]
+    {
+        let (fault, _) = row(&stream, &event).expect_err("a fault");
+        assert!(!fault.detail.contains("secret"), "{fault}");
+    }
+}
