@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, ensure};
 use pipas::Endpoints;
 use serde_json::{Map, Value, json};
-use tests::{Up, World, python};
+use tests::{Example, Up, World, python};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -155,6 +155,14 @@ async fn terraform_understands_every_form_as_the_functions_do() -> anyhow::Resul
     let fixtures = root().join("terraform/modules/catalog/tests/fixture");
     compare(&fixtures.join("pipas.yaml")).await?;
     compare(&fixtures.join("raw.yaml")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn terraform_understands_the_examples() -> anyhow::Result<()> {
+    for name in ["shop", "transit"] {
+        compare(&Example::catalog(name)).await?;
+    }
+    Ok(())
 }
 
 /// The metrics of the catalogue page, and whether each is a histogram; `None` where there is no page.
