@@ -2,6 +2,7 @@
 
 mod catalog;
 pub mod chaos;
+mod example;
 mod feed_server;
 mod process;
 mod producer;
@@ -10,6 +11,7 @@ mod up;
 mod world;
 
 pub use catalog::changed_catalog;
+pub use example::example;
 pub use feed_server::{FeedServer, FeedState};
 pub use process::Process;
 pub use producer::Producer;

@@ -40,8 +40,7 @@ fn subscription(stream: &str, name: &str, at: &Cursor<'_>) -> Option<Subscriptio
         .map_or(Some(DEFAULT_RETENTION), |at| bounded(&at, RETENTIONS, "Pub/Sub keeps messages for 10m to 31d"));
     settings.finish();
     let id = format!("{stream}-{name}");
-    Some(Subscription { id, filter: filter?, ack_deadline: ack_deadline?, retention: retention? })
-        .filter(|_| is_named)
+    Some(Subscription { id, filter: filter?, ack_deadline: ack_deadline?, retention: retention? }).filter(|_| is_named)
 }
 
 fn is_name(name: &str) -> bool {
