@@ -1,10 +1,9 @@
 //! What the templates of object names need of a message.
 
-use catalog::{Labels, Probe, Stream};
-use event::{Message, attribute};
+use std::borrow::Cow;
 
-/// The attribute that names an event's type where nothing of CloudEvents does.
-const TYPE: &str = "type";
+use catalog::{Labels, Probe, Stream};
+use event::Message;
 
 /// Reads messages of one stream, as far as its layouts need it.
 pub(crate) struct Reading<'a> {
@@ -16,7 +15,7 @@ pub(crate) struct Reading<'a> {
 /// A message that was read.
 pub(crate) struct Read<'m> {
     table: String,
-    event_type: &'m str,
+    event_type: Cow<'m, str>,
     event_id: String,
     /// Whether the data is one JSON object, as far as it was looked at.
     pub(crate) is_event: bool,
@@ -29,20 +28,19 @@ impl<'a> Reading<'a> {
     }
 
     pub(crate) fn read<'m>(&self, message: &'m Message) -> Read<'m> {
-        let event_type = message.attribute(attribute::TYPE).or_else(|| message.attribute(TYPE)).unwrap_or_default();
-        let mut read = Read { table: String::new(), event_type, event_id: String::new(), is_event: false };
-        let Some(probe) = &self.probe else { return read };
-        let id = match probe.scan(&message.data) {
-            Ok(event) => {
-                let table = event.route(self.stream, &message.attributes);
-                read.table = table.map(|table| table.name.to_string()).unwrap_or_default();
-                read.is_event = true;
-                self.stream.message_event_id(message, &event, table)
-            }
+        let scanned = self.probe.as_ref().map(|probe| probe.scan(&message.data));
+        let event = scanned.as_ref().and_then(|scanned| scanned.as_ref().ok());
+        let table = event.and_then(|event| event.route(self.stream, &message.attributes));
+        let id = scanned.as_ref().map(|scanned| match scanned {
+            Ok(event) => self.stream.message_event_id(message, event, table),
             Err(_) => message.event_id(),
-        };
-        read.event_id = id.map(|id| id.to_string()).unwrap_or_default();
-        read
+        });
+        Read {
+            table: table.map(|table| table.name.to_string()).unwrap_or_default(),
+            event_type: self.stream.message_event_type(message, event).unwrap_or_default(),
+            event_id: id.and_then(Result::ok).map(|id| id.to_string()).unwrap_or_default(),
+            is_event: event.is_some(),
+        }
     }
 
     /// What the message's fields of a template are.
@@ -50,7 +48,7 @@ impl<'a> Reading<'a> {
         Labels {
             stream: &self.stream.name,
             table: &read.table,
-            event_type: read.event_type,
+            event_type: &read.event_type,
             event_id: &read.event_id,
             publish_time: message.publish_time,
         }

@@ -129,7 +129,8 @@ impl StreamLoader {
         if self.raw.is_empty() {
             return routed_to.await.unwrap_or(Err(LoaderError::Undecided));
         }
-        let (ended, beside) = join(routed_to, self.load_raw(&brought, &id, raw)).await;
+        let event_type = self.stream.message_event_type(&brought.message, Some(&event));
+        let (ended, beside) = join(routed_to, self.load_raw(&brought, &id, event_type.as_deref(), raw)).await;
         together(ended, beside)
     }
 
@@ -158,7 +159,9 @@ impl StreamLoader {
             None => Some(self.exhaust(origin, None, Some(&self.stream.no_route())).await),
         };
         let beside = self.raw_tables(&id);
-        let beside = beside.map(|routed| self.give_up_as(routed, self.given_up(&brought, true), None, raw_content));
+        let event_type = self.stream.message_event_type(&brought.message, Some(&event));
+        let encode = || raw_content(event_type.as_deref());
+        let beside = beside.map(|routed| self.give_up_as(routed, self.given_up(&brought, true), None, encode()));
         together(ended, join_all(beside).await)
     }
 
@@ -237,9 +240,16 @@ impl StreamLoader {
     }
 
     /// Loads the event into every raw table.
-    async fn load_raw(&self, brought: &Brought, id: &EventId, rooms: Vec<Room>) -> Vec<Ended> {
+    async fn load_raw(
+        &self,
+        brought: &Brought,
+        id: &EventId,
+        event_type: Option<&str>,
+        rooms: Vec<Room>,
+    ) -> Vec<Ended> {
         let each = self.raw_tables(id).zip(rooms);
-        join_all(each.map(|(routed, room)| self.load_as(routed, self.origin(brought, true), room, raw_content))).await
+        let load = |(routed, room)| self.load_as(routed, self.origin(brought, true), room, raw_content(event_type));
+        join_all(each.map(load)).await
     }
 
     /// Loads the event into the table that it is routed to.
@@ -339,9 +349,11 @@ fn routed_content(event: EventView<'_>) -> impl Fn(&OpenTable, &Origin) -> Conte
     }
 }
 
-fn raw_content(open: &OpenTable, origin: &Origin) -> Content {
-    let version = open.version();
-    content(version.encode_raw(origin), version)
+fn raw_content(event_type: Option<&str>) -> impl Fn(&OpenTable, &Origin) -> Content {
+    move |open, origin| {
+        let version = open.version();
+        content(version.encode_raw(origin, event_type), version)
+    }
 }
 
 fn content(encoded: Result<Vec<u8>, Rejection>, version: Arc<Version>) -> Content {

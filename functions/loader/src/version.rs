@@ -6,10 +6,10 @@ use std::{
 };
 
 use catalog::{TableName, TableSchema};
-use event::{EventId, Rejection};
+use event::{EventId, Message, Rejection};
 use exactly_once::{Answer, EventKey, Retry};
 use parking_lot::Mutex;
-use rows::EventView;
+use rows::{EventView, RawEvent};
 use storage_write::{Appender, AppenderConfig, Client, LiveEncoder, RowEncoder, SharedDescriptor};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -41,11 +41,11 @@ impl Version {
     }
 
     /// The row that a raw table has of an event, but for its `ingest`.
-    pub(crate) fn encode_raw(&self, origin: &Origin) -> Result<Vec<u8>, Rejection> {
-        let message = &origin.message;
-        let mut row = Vec::with_capacity(message.data.len() + 32);
-        let published_at = message.publish_time;
-        self.encoder.encode_raw(&message.data, origin.is_masked(), published_at, origin.mask.as_ref(), &mut row)?;
+    pub(crate) fn encode_raw(&self, origin: &Origin, event_type: Option<&str>) -> Result<Vec<u8>, Rejection> {
+        let Message { data, publish_time, .. } = &*origin.message;
+        let mut row = Vec::with_capacity(data.len() + 64);
+        let event = RawEvent { json: data, event_type, published_at: *publish_time, is_masked: origin.is_masked() };
+        self.encoder.encode_raw(&event, origin.mask.as_ref(), &mut row)?;
         Ok(row)
     }
 

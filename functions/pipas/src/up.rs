@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use catalog::Catalog;
+use catalog::{Catalog, Setting};
 use clap::Args;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use futures::future::try_join_all;
@@ -373,7 +373,11 @@ fn environment(args: &UpArgs, catalog: &Catalog, endpoints: &Endpoints, data: &D
     if catalog.streams.values().any(|stream| stream.payload_mask().hashes()) {
         pairs.push(("PIPAS_MASK_KEY", mask_key::of(&data.path)?));
     }
-    Ok(Env::from_pairs(pairs))
+    // What the catalog's feeds name is this process's own; nothing that they name stands in place of the above.
+    let process = Env::from_process();
+    let named = catalog.feeds().flat_map(|(_, feed)| feed.headers.values().chain([&feed.url]));
+    let of_feeds = named.filter_map(Setting::variable).filter_map(|name| Some((name, process.get(name)?.to_owned())));
+    Ok(Env::from_pairs(of_feeds.chain(pairs)))
 }
 
 async fn listen(name: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {

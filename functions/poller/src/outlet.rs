@@ -102,13 +102,15 @@ impl Outlet {
         let table = probed.route(&self.stream, attributes);
         let id = self.stream.event_id(&probed, table).transpose().map_err(|rejection| rejection.to_string())?;
         let ordering_key = self.stream.ordering_key.as_ref().and_then(|pointer| probed.text(pointer));
+        let event_type = self.stream.event_type(Some(&probed), None, attributes);
+        let event_type = event_type.map_or_else(|| self.stream.name.clone(), |found| found.into_owned());
         let id = id.unwrap_or_else(EventId::generate);
         let content = table.map_or(&data[..], |table| self.stream.content(table, &id, &data));
         let hash = Sha256::new().chain_update(id.as_str()).chain_update([0]).chain_update(content).finalize();
         let event = Event {
             id,
             source: format!("feed/{feed}"),
-            event_type: self.stream.name.clone(),
+            event_type,
             time: None,
             received_at: now,
             traceparent: None,

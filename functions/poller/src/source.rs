@@ -112,7 +112,10 @@ impl Source {
     fn value(&self, setting: &Setting) -> Result<String, SourceError> {
         match setting {
             Setting::Text(text) => Ok(text.clone()),
-            Setting::Env(name) => self.env.get(name).map(str::to_owned).ok_or_else(|| SourceError::Unset(name.clone())),
+            Setting::Env { name, default } => {
+                let set = self.env.get(name).map(str::to_owned).or_else(|| default.clone());
+                set.ok_or_else(|| SourceError::Unset(name.clone()))
+            }
         }
     }
 }

@@ -66,7 +66,7 @@ fn is_zero(count: &u64) -> bool {
         ("Idempotency-Key" = Option<String>, Header, description = "The same key gives the same event ids"),
         ("ce-id" = Option<String>, Header, description = "CloudEvents: the id of the request's only event"),
         ("ce-source" = Option<String>, Header, description = "CloudEvents: the producer; `anonymous` where there is none"),
-        ("ce-type" = Option<String>, Header, description = "CloudEvents: the type; the stream's name where there is none"),
+        ("ce-type" = Option<String>, Header, description = "CloudEvents: the type, where the event does not say it; else the attribute `type`, else the stream's name"),
         ("ce-time" = Option<String>, Header, description = "CloudEvents: when it happened, RFC 3339"),
         ("pipas-attribute-{name}" = Option<String>, Header, description = "An attribute `name` of each message"),
     ),

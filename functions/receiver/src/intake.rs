@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use catalog::{Cors, Probe, Stream};
+use catalog::{Cors, Probe, Probed, Stream};
 use event::{Event, EventId, Timestamp};
 use pubsub::{MAX_MESSAGE_BYTES, Outgoing, PublishError, Publisher};
 use rows::Checker;
@@ -43,13 +43,15 @@ pub(crate) struct Taken {
 /// What an event's JSON says of it.
 struct Found {
     id: Option<EventId>,
+    event_type: Option<String>,
     ordering_key: Option<String>,
 }
 
 impl Intake {
     pub(crate) fn new(stream: Stream, publisher: Publisher, checker: Checker) -> Self {
         let has_ids = stream.has_event_ids() || stream.tables.iter().any(|table| table.event_id.is_some());
-        let probe = (has_ids || stream.ordering_key.is_some()).then(|| Probe::new(&stream));
+        let looks = has_ids || stream.event_type.is_some() || stream.ordering_key.is_some();
+        let probe = looks.then(|| Probe::new(&stream));
         let shape = Shape::new(&stream);
         Self { stream, probe, shape, publisher, checker }
     }
@@ -156,7 +158,7 @@ impl Intake {
         Ok(Event {
             id: found.id.unwrap_or_else(|| producer.ids.id(&self.stream.name, index, count)),
             source: producer.source.clone(),
-            event_type: producer.event_type.clone().unwrap_or_else(|| self.stream.name.clone()),
+            event_type: found.event_type.unwrap_or_else(|| self.stream.name.clone()),
             time: producer.time,
             received_at: now,
             traceparent: None,
@@ -167,7 +169,13 @@ impl Intake {
     }
 
     fn found(&self, slice: &Slice, producer: &Producer) -> Result<Found, String> {
-        let Some(probe) = &self.probe else { return Ok(Found { id: None, ordering_key: None }) };
+        let event_type = |event: Option<&Probed<'_>>| {
+            let found = self.stream.event_type(event, producer.event_type.as_deref(), &producer.attributes);
+            found.map(|found| found.into_owned())
+        };
+        let Some(probe) = &self.probe else {
+            return Ok(Found { id: None, event_type: event_type(None), ordering_key: None });
+        };
         let probed = probe.scan(&slice.data).map_err(|rejection| rejection.detail)?;
         let table = probed.route(&self.stream, &producer.attributes);
         let id = self.stream.event_id(&probed, table).map(|id| {
@@ -181,7 +189,11 @@ impl Intake {
             Some(key) if key.len() > MAX_ORDERING_KEY => {
                 Err(format!("an ordering key holds at most {MAX_ORDERING_KEY} bytes, found {}", key.len()))
             }
-            key => Ok(Found { id: id.transpose()?, ordering_key: key.map(|key| key.into_owned()) }),
+            key => Ok(Found {
+                id: id.transpose()?,
+                event_type: event_type(Some(&probed)),
+                ordering_key: key.map(|key| key.into_owned()),
+            }),
         }
     }
 

@@ -38,6 +38,21 @@ pub enum FeedFormat {
 pub enum Setting {
     /// The text.
     Text(String),
-    /// The variable.
-    Env(String),
+    /// The variable, and the text where it is not set.
+    Env {
+        /// The variable's name.
+        name: String,
+        /// `None`: it must be set.
+        default: Option<String>,
+    },
+}
+
+impl Setting {
+    /// The environment variable that it names.
+    pub fn variable(&self) -> Option<&str> {
+        match self {
+            Self::Text(_) => None,
+            Self::Env { name, .. } => Some(name),
+        }
+    }
 }

@@ -166,9 +166,9 @@ impl Layout {
             .all(|part| !matches!(part, Part::Field(Field::Table | Field::Type | Field::EventId | Field::Minute)))
     }
 
-    /// Whether the event itself must be read to know where it goes: its table, or its id.
+    /// Whether the event itself must be read to know where it goes: its table, its type, or its id.
     pub fn needs_event(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Field(Field::Table | Field::EventId)))
+        self.parts.iter().any(|part| matches!(part, Part::Field(Field::Table | Field::Type | Field::EventId)))
     }
 }
 

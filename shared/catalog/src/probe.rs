@@ -44,10 +44,10 @@ struct Child {
 }
 
 impl Probe {
-    /// A probe for the pointers of `stream`: ids, ordering key, filter, rules, sequences, checks, what columns are derived from.
+    /// A probe for the pointers of `stream`: ids, types, ordering key, filter, rules, sequences, checks, what columns are derived from.
     pub fn new(stream: &Stream) -> Self {
         let mut pointers: BTreeSet<JsonPointer> = BTreeSet::new();
-        pointers.extend(stream.event_id.iter().chain(&stream.ordering_key).cloned());
+        pointers.extend(stream.event_id.iter().chain(&stream.event_type).chain(&stream.ordering_key).cloned());
         if let Some(ContentHash::Of(hashed)) = &stream.content_hash {
             pointers.extend(hashed.iter().cloned());
         }

@@ -1,6 +1,6 @@
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
-use event::{EventId, Message, Reason, Rejection};
+use event::{EventId, Message, Reason, Rejection, attribute};
 
 use crate::{ArchiveSettings, ContentHash, Cors, Feed, JsonPointer, MaskTree, Probed, Shaping, Subscription, Table};
 
@@ -15,6 +15,8 @@ pub struct Stream {
     pub event_id: Option<JsonPointer>,
     /// Of what an event's id is made, where it is made of content; then [`Stream::event_id`] is `None`.
     pub content_hash: Option<ContentHash>,
+    /// Where the event's type stands in its JSON; `None`: its message says it.
+    pub event_type: Option<JsonPointer>,
     /// Where the ordering key stands in the event's JSON.
     pub ordering_key: Option<JsonPointer>,
     /// How long an event's id is remembered.
@@ -113,6 +115,26 @@ impl Stream {
     /// Whether events say where their ids come from, so that a producer need not.
     pub fn has_event_ids(&self) -> bool {
         self.event_id.is_some() || self.content_hash.is_some()
+    }
+
+    /// The event's type: what stands at [`Stream::event_type`], else what its producer `declared` it to be, else the attribute
+    /// `type`. A text that no attribute can hold is none.
+    pub fn event_type<'e>(
+        &self,
+        event: Option<&Probed<'e>>,
+        declared: Option<&'e str>,
+        attributes: &'e BTreeMap<String, String>,
+    ) -> Option<Cow<'e, str>> {
+        const MAX_BYTES: usize = 1024;
+        let said = self.event_type.as_ref().zip(event).and_then(|(pointer, event)| event.text(pointer));
+        let beside = declared.into_iter().chain(attributes.get(attribute::PLAIN_TYPE).map(String::as_str));
+        let all = said.into_iter().chain(beside.map(Cow::Borrowed));
+        all.into_iter().find(|found| (1..=MAX_BYTES).contains(&found.len()))
+    }
+
+    /// The type of the event that `message` carries: [`Stream::event_type`], declared by the attribute `ce-type`.
+    pub fn message_event_type<'e>(&self, message: &'e Message, event: Option<&Probed<'e>>) -> Option<Cow<'e, str>> {
+        self.event_type(event, message.attribute(attribute::TYPE), &message.attributes)
     }
 
     /// What tells one content under an event's id from another: the event's data, and for an event of `table` whose id is

@@ -34,15 +34,19 @@ impl Table {
     pub const PAYLOAD: &'static str = "payload";
     /// The column of a raw table that says when Pub/Sub took the message.
     pub const PUBLISHED_AT: &'static str = "published_at";
+    /// The column of a raw table that says the event's type.
+    pub const EVENT_TYPE: &'static str = "event_type";
 
-    /// The columns of a raw table: the event, and a time to partition by.
+    /// The columns of a raw table: the event, a time to partition by, and its type, which may stand beside its JSON.
     pub fn raw_schema() -> TableSchema {
         let mut payload = Field::new(Self::PAYLOAD, FieldType::Json, Mode::Required);
         payload.description =
             Some("The event as it was received; values that a table of its stream masks are masked".into());
         let mut published_at = Field::new(Self::PUBLISHED_AT, FieldType::Timestamp, Mode::Required);
         published_at.description = Some("When Pub/Sub took the event's message".into());
-        TableSchema { fields: vec![payload, published_at] }
+        let mut event_type = Field::new(Self::EVENT_TYPE, FieldType::String, Mode::Nullable);
+        event_type.description = Some("The event's type, where it or its message says one".into());
+        TableSchema { fields: vec![payload, published_at, event_type] }
     }
 
     /// The columns of the real table: the declared ones and Pipas's own. A raw table has no `extra`.

@@ -39,6 +39,7 @@ fn stream(tables: Vec<Table>) -> Stream {
         description: String::new(),
         event_id: None,
         content_hash: None,
+        event_type: None,
         shaping: Default::default(),
         cors: None,
         feeds: Vec::new(),

@@ -24,7 +24,7 @@ const WHOLE: &str = "
 event_id: { content_hash: [/trip_id, /stop_id] }
 feeds:
   subway:
-    url: { env: SUBWAY_URL }
+    url: { env: SUBWAY_URL, default: 'http://a' }
     format: gtfs_realtime
     every: 20s
     timeout: 5s
@@ -42,10 +42,10 @@ subscriptions: { live: { filter: 'attributes:type', retention: 1h }, other: {} }
 fn every_key_is_read() {
     let catalog = load(WHOLE, STOPS).unwrap_or_else(|error| panic!("{error}"));
     let (stream, feed) = catalog.feed("subway").expect("the feed");
-    assert_eq!(feed.url, Setting::Env("SUBWAY_URL".into()));
+    assert_eq!(feed.url, Setting::Env { name: "SUBWAY_URL".into(), default: Some("http://a".into()) });
     assert_eq!((feed.format, feed.every), (FeedFormat::GtfsRealtime, Duration::from_secs(20)));
     assert_eq!((feed.timeout, feed.max_backoff), (Duration::from_secs(5), Duration::from_secs(300)));
-    assert_eq!(feed.headers["x-api-key"], Setting::Env("SUBWAY_KEY".into()));
+    assert_eq!(feed.headers["x-api-key"], Setting::Env { name: "SUBWAY_KEY".into(), default: None });
     assert!(matches!(&stream.content_hash, Some(ContentHash::Of(pointers)) if pointers.len() == 2));
     let flatten = &stream.shaping.flatten[0];
     let carried: Vec<_> = flatten.carry.iter().map(|carry| (carry.field.as_str(), carry.depth)).collect();

@@ -11,6 +11,8 @@ pub const ID: &str = "ce-id";
 pub const SOURCE: &str = "ce-source";
 /// The event's type: the stream's name where the producer named none.
 pub const TYPE: &str = "ce-type";
+/// What names an event's type where nothing of CloudEvents does.
+pub const PLAIN_TYPE: &str = "type";
 /// When the event happened, RFC 3339, where the producer said so.
 pub const TIME: &str = "ce-time";
 /// When the receiver accepted the event, RFC 3339 with microseconds.

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use catalog::{Delivery, Probe, Stream, Table, TableName};
-use event::{Bytes, Message, Rejection, Timestamp};
+use event::{Bytes, Message, Rejection, Timestamp, attribute};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{EventView, MaskKey, PayloadMask, RowEncoder, SchemaUnsupported};
+use crate::{EventView, MaskKey, PayloadMask, RawEvent, RowEncoder, SchemaUnsupported};
 
 /// Checks samples of one stream by its catalog alone: the tables are taken to be as they are declared.
 ///
@@ -109,7 +109,10 @@ impl Checker {
         }
         let has_id = verdict.errors.is_empty();
         if has_id {
-            self.raw(json, &mut verdict);
+            let declared = attributes.get(attribute::TYPE).map(String::as_str);
+            let event_type = self.stream.event_type(Some(&probed), declared, attributes);
+            let event_type = event_type.as_deref();
+            self.raw(RawEvent { json, event_type, published_at: Timestamp::now(), is_masked: false }, &mut verdict);
         }
         let event = EventView { json, probed: &probed, is_masked: false };
         match route.and_then(|table| Some((table, self.encoder(&table.name)?))) {
@@ -140,10 +143,10 @@ impl Checker {
         self.encoders.get(at)
     }
 
-    fn raw(&self, json: &[u8], verdict: &mut Verdict) {
+    fn raw(&self, event: RawEvent<'_>, verdict: &mut Verdict) {
         for (table, encoder) in self.stream.tables.iter().zip(&self.encoders).filter(|(table, _)| table.is_raw) {
             let mut row = Vec::new();
-            match encoder.encode_raw(json, false, Timestamp::now(), self.payload_mask.as_ref(), &mut row) {
+            match encoder.encode_raw(&event, self.payload_mask.as_ref(), &mut row) {
                 Ok(()) => {
                     verdict.raw.push(CheckedRow { table: table.name.to_string(), row: encoder.to_json(&row) });
                 }

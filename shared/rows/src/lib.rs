@@ -10,6 +10,6 @@ mod payload;
 
 pub use checker::{CheckedRow, Checker, Fault, Verdict};
 pub use descriptor::{SchemaUnsupported, SharedDescriptor};
-pub use encode::{EventView, Ingest, LiveEncoder, MAX_ROW_BYTES, RowEncoder};
+pub use encode::{EventView, Ingest, LiveEncoder, MAX_ROW_BYTES, RawEvent, RowEncoder};
 pub use mask::{MaskKey, MaskKeyError};
 pub use payload::PayloadMask;

@@ -64,7 +64,7 @@ locals {
     }
   ]...)
 
-  # A raw table has the event, and a time. Another's schema file is a list of columns, or a map with the list as `fields`.
+  # A raw table has the event, a time and a type. Another's schema file is a list of columns, or a map with the list as `fields`.
   _columns = merge(
     { for name, declared in local._declared : name => local._raw_columns if declared.is_raw },
     {

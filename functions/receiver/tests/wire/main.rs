@@ -38,6 +38,7 @@ fn stream(name: &str, event_id: Option<&str>, ordering_key: Option<&str>) -> Str
         description: format!("What {name} carries"),
         event_id: event_id.and_then(JsonPointer::parse),
         content_hash: None,
+        event_type: None,
         shaping: Default::default(),
         cors: None,
         feeds: Vec::new(),

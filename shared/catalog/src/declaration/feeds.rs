@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{cursor::Cursor, name};
+use super::{cursor::Cursor, name, table::settled};
 use crate::{Feed, FeedFormat, Setting};
 
 /// The longest period: a day.
@@ -95,19 +95,21 @@ fn headers(at: &Cursor<'_>) -> Option<BTreeMap<String, Setting>> {
     headers.into_iter().collect()
 }
 
-/// A text, or `{ env: NAME }`.
+/// A text, or `{ env: NAME }`, with a `default` or without.
 fn setting(at: &Cursor<'_>, expected: &str, is_good: impl Fn(&str) -> bool) -> Option<Setting> {
+    let text = |at: &Cursor<'_>| at.parse(expected, |text| is_good(text).then(|| text.to_owned()));
     if !at.is_map() {
-        return at.parse(expected, |text| is_good(text).then(|| Setting::Text(text.to_owned())));
+        return text(at).map(Setting::Text);
     }
     const VARIABLE: &str = "the name of an environment variable: letters, digits and underscores";
     let mut settings = at.settings(expected)?;
-    let variable = settings.required("env", VARIABLE).and_then(|at| {
+    let name = settings.required("env", VARIABLE).and_then(|at| {
         at.parse(VARIABLE, |text| {
             let is_name = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-            is_name.then(|| Setting::Env(text.to_owned()))
+            is_name.then(|| text.to_owned())
         })
     });
+    let default = settings.optional("default").map(|at| text(&at));
     settings.finish();
-    variable
+    Some(Setting::Env { name: name?, default: settled(default)? })
 }

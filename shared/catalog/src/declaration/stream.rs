@@ -23,6 +23,7 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>, default: &A
     let mut settings = at.settings("a stream: a map with `tables`")?;
     let description = settings.optional("description").map_or(Some(""), |at| at.text("a text"));
     let event_id = settings.optional("event_id").map(|at| event_id::read(&at));
+    let event_type = settings.optional("event_type").map(|at| when::pointer(&at));
     let ordering_key = settings.optional("ordering_key").map(|at| when::pointer(&at));
     let dedupe_window =
         settings.optional("dedupe_window").map_or(Some(DEFAULT_WINDOW), |at| at.parse(name::DURATION, name::duration));
@@ -51,7 +52,11 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>, default: &A
     let inherited = Inherited { delivery, event_id: event_id.clone() };
     let tables = settings.required("tables", "at least one table").and_then(|at| read_tables(folder, &at, &inherited));
     settings.finish();
-    let pointers = [("event_id", event_id.clone()), ("ordering_key", ordering_key.clone().flatten())];
+    let pointers = [
+        ("event_id", event_id.clone()),
+        ("event_type", event_type.clone().flatten()),
+        ("ordering_key", ordering_key.clone().flatten()),
+    ];
     let tables = tables.map(|tables| share_masks(tables, &pointers, at));
     let is_polled = feeds.as_ref().is_some_and(|feeds| !feeds.is_empty());
     let has_ids = event_id.is_some() || content_hash.is_some();
@@ -65,6 +70,7 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>, default: &A
         description: description?.trim().to_owned(),
         event_id,
         content_hash,
+        event_type: event_type.unwrap_or_default(),
         ordering_key: ordering_key.unwrap_or_default(),
         dedupe_window: dedupe_window?,
         on_ledger_loss: on_ledger_loss?,

@@ -56,6 +56,14 @@ pub const KEYS: &[Key] = &[
         "[/trip_id, /stop_id]",
     ),
     key(
+        "streams.*.event_type",
+        Pointer,
+        Default("the producer's `ce-type`, else the attribute `type`"),
+        "Where an event's type stands in its JSON; where it does not, the default counts. It is the message's `ce-type`, `{type}` of \
+         a layout, and `event_type` in raw tables.",
+        "/event_type",
+    ),
+    key(
         "streams.*.ordering_key",
         Pointer,
         Default("none: events come in any order"),
@@ -195,10 +203,17 @@ pub const KEYS: &[Key] = &[
         "streams.*.feeds.*.url",
         Either(&[Text, Settings]),
         Required,
-        "Where it is fetched from, or `{ env: NAME }`.",
+        "Where it is fetched from, or `{ env: NAME }`, or `{ env: NAME, default: URL }`.",
         "https://example.com/feed",
     ),
     key("streams.*.feeds.*.url.env", Text, Required, "The environment variable that has the URL.", "FEED_URL"),
+    key(
+        "streams.*.feeds.*.url.default",
+        Text,
+        Default("none: the variable must be set"),
+        "The URL where the variable is not set.",
+        "http://127.0.0.1:8099/gtfs-rt",
+    ),
     key(
         "streams.*.feeds.*.format",
         Choice(&["json", "ndjson", "gtfs_realtime"]),
@@ -221,10 +236,17 @@ pub const KEYS: &[Key] = &[
         "streams.*.feeds.*.headers.*",
         Either(&[Text, Settings]),
         Required,
-        "The value, or `{ env: NAME }`.",
+        "The value, or `{ env: NAME }`, or `{ env: NAME, default: TEXT }`.",
         "{ env: FEED_KEY }",
     ),
     key("streams.*.feeds.*.headers.*.env", Text, Required, "The environment variable that has it.", "FEED_KEY"),
+    key(
+        "streams.*.feeds.*.headers.*.default",
+        Text,
+        Default("none: the variable must be set"),
+        "The value where the variable is not set.",
+        "none",
+    ),
     key(
         "streams.*.subscriptions",
         Map,
@@ -350,7 +372,7 @@ pub const KEYS: &[Key] = &[
         Boolean,
         Default("`false`"),
         "A raw table: beside the table that an event is routed to, it takes every event of the stream as it was received. Its \
-         columns are `payload` (JSON), `published_at` and `ingest`; it has no `when`, `schema` or rules.",
+         columns are `payload` (JSON), `published_at`, `event_type` and `ingest`; it has no `when`, `schema` or rules.",
         "true",
     ),
     key(

@@ -77,6 +77,19 @@ pub struct EventView<'a> {
     pub is_masked: bool,
 }
 
+/// An event as a raw table takes it.
+#[derive(Debug, Clone, Copy)]
+pub struct RawEvent<'a> {
+    /// Its JSON.
+    pub json: &'a [u8],
+    /// Its type, where it is known.
+    pub event_type: Option<&'a str>,
+    /// When Pub/Sub took its message.
+    pub published_at: Timestamp,
+    /// Whether it was perhaps masked before: see [`crate::PayloadMask::ATTRIBUTE`].
+    pub is_masked: bool,
+}
+
 impl RowEncoder {
     /// An encoder for a table's real schema, Pipas's own columns included.
     pub fn new(schema: &TableSchema, unknown: UnknownFields) -> Result<Self, SchemaUnsupported> {
@@ -151,15 +164,13 @@ impl RowEncoder {
     /// Appends the row that a raw table has of the event `json`: everything but `ingest`.
     pub fn encode_raw(
         &self,
-        json: &[u8],
-        is_masked: bool,
-        published_at: Timestamp,
+        event: &RawEvent<'_>,
         mask: Option<&PayloadMask>,
         row: &mut Vec<u8>,
     ) -> Result<(), Rejection> {
         let start = row.len();
-        let masked = mask.map(|mask| mask.payload(json, is_masked));
-        raw_row::write(&self.plan, masked.as_deref().unwrap_or(json), published_at, row)
+        let masked = mask.map(|mask| mask.payload(event.json, event.is_masked));
+        raw_row::write(&self.plan, masked.as_deref().unwrap_or(event.json), event, row)
             .and_then(|()| within_bounds(row.len() - start))
             .inspect_err(|_| row.truncate(start))
     }
