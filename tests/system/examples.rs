@@ -7,6 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use anyhow::Context;
 use catalog::{Catalog, Stream, TableName, View};
 use tests::{Process, World, example};
 
@@ -38,6 +39,51 @@ fn the_merged_catalog_is_the_union_of_the_four() {
     assert_eq!(merged.streams.iter().collect::<BTreeMap<_, _>>(), streams);
     assert_eq!(merged.views.iter().collect::<BTreeMap<_, _>>(), views);
     assert_eq!(streams.len(), each.iter().map(|example| example.streams.len()).sum::<usize>(), "no two share a name");
+}
+
+/// The text of the merged catalog: the streams and views of each example, and the files in its folder.
+fn merged() -> anyhow::Result<String> {
+    let mut sections = BTreeMap::from([("streams:", String::new()), ("views:", String::new())]);
+    for name in EXAMPLES {
+        let mut section = None;
+        for text in sections.values_mut() {
+            text.push_str(&format!("  # {name}\n"));
+        }
+        for line in fs::read_to_string(example(name).join("pipas.yaml"))?.lines() {
+            if line.starts_with('#') || line.is_empty() {
+                continue;
+            }
+            if !line.starts_with(' ') {
+                anyhow::ensure!(sections.contains_key(line), "{name}: the merged catalog has no place for `{line}`");
+                section = sections.keys().find(|known| **known == line).copied();
+                continue;
+            }
+            let line = ["schema: ", "file: "]
+                .iter()
+                .fold(line.to_owned(), |line, key| line.replace(key, &format!("{key}{name}/")));
+            let line = if section == Some("views:") { line.replace(": ", &format!(": {name}/")) } else { line };
+            let text = section.and_then(|section| sections.get_mut(section)).context("a section")?;
+            text.push_str(&format!("{line}\n"));
+        }
+    }
+    let mut merged = String::from("# The four examples in one catalog, made of what each of them declares.\n");
+    for (section, text) in sections {
+        merged.push_str(&format!("\n{section}\n{text}"));
+    }
+    Ok(merged)
+}
+
+#[test]
+fn the_merged_catalog_is_made_of_the_four() -> anyhow::Result<()> {
+    let (file, made) = (example("all").join("pipas.yaml"), merged()?);
+    if std::env::var_os("PIPAS_WRITE_DOCS").is_some() {
+        return Ok(fs::write(&file, made)?);
+    }
+    assert!(
+        fs::read_to_string(&file)? == made,
+        "examples/all/pipas.yaml is not what the four say; PIPAS_WRITE_DOCS=1 scripts/test -E 'test(made_of_the_four)' writes it"
+    );
+    Ok(())
 }
 
 #[test]

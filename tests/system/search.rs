@@ -4,11 +4,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use anyhow::Context;
+use jiff::Timestamp;
 use pipas::Endpoints;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -79,24 +80,44 @@ impl Search {
     }
 }
 
-/// The example's subscriber on `search-live`: it ends after `count` events, and gives what it printed by event id.
-fn subscriber(
-    endpoints: &Endpoints,
-    count: usize,
-) -> anyhow::Result<impl FnOnce() -> anyhow::Result<BTreeMap<String, String>>> {
-    let python =
-        std::env::var_os("PIPAS_TEST_PYTHON").context("PIPAS_TEST_PYTHON names no Python; scripts/test sets it")?;
-    let mut command = Command::new(python);
-    command.arg(example("search").join("subscribe.py")).args(["pipas-local", "search-live", &count.to_string()]);
-    command.env("PUBSUB_EMULATOR_HOST", endpoints.pubsub.trim_start_matches("http://"));
-    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    Ok(move || {
-        let output = child.wait_with_output()?;
-        anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let printed = String::from_utf8(output.stdout)?;
-        let line = |line: &str| line.split_once(' ').map(|(id, data)| (id.to_owned(), data.to_owned()));
-        printed.lines().map(|text| line(text).with_context(|| text.to_owned())).collect()
-    })
+/// The example's subscriber on `search-live`, which ends after so many events.
+struct Subscriber {
+    child: Child,
+    printed: PathBuf,
+}
+
+impl Subscriber {
+    fn start(search: &Search, count: usize) -> anyhow::Result<Self> {
+        let python =
+            std::env::var_os("PIPAS_TEST_PYTHON").context("PIPAS_TEST_PYTHON names no Python; scripts/test sets it")?;
+        let pubsub = Endpoints::find(search.data.path())?.pubsub;
+        let printed = search.data.path().join("printed");
+        let mut command = Command::new(python);
+        command.arg(example("search").join("subscribe.py")).args(["pipas-local", "search-live", &count.to_string()]);
+        command.env("PUBSUB_EMULATOR_HOST", pubsub.trim_start_matches("http://"));
+        let child = command.stdin(Stdio::null()).stdout(fs::File::create(&printed)?).spawn()?;
+        Ok(Self { child, printed })
+    }
+
+    /// The events' data by their ids, once it has ended.
+    async fn got(mut self) -> anyhow::Result<BTreeMap<String, String>> {
+        let status = eventually(PATIENCE, || {
+            let status = self.child.try_wait();
+            async { status?.context("the subscriber still waits") }
+        });
+        let status = status.await?;
+        anyhow::ensure!(status.success(), "the subscriber ended with {status}");
+        let printed = fs::read_to_string(&self.printed)?;
+        let event = |line: &str| line.split_once(' ').map(|(id, data)| (id.to_owned(), data.to_owned()));
+        printed.lines().map(|line| event(line).with_context(|| line.to_owned())).collect()
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 fn samples(name: &str) -> anyhow::Result<Vec<String>> {
@@ -134,8 +155,7 @@ fn rows(events: &[Value], columns: &[&str], hashes: &BTreeMap<String, String>) -
             .iter()
             .map(|column| ((*column).to_owned(), event.get(*column).cloned().unwrap_or_default()))
             .collect();
-        let time: jiff::Timestamp = event["occurred_at"].as_str().and_then(|time| time.parse().ok()).expect("a time");
-        row.insert("occurred_at".into(), json!(time.to_string()));
+        row.insert("occurred_at".into(), json!(time(&event).to_string()));
         let rest = event.as_object().into_iter().flatten().filter(|(name, _)| !columns.contains(&name.as_str()));
         let rest: serde_json::Map<String, Value> = rest.map(|(name, value)| (name.clone(), value.clone())).collect();
         row.insert("extra".into(), if rest.is_empty() { Value::Null } else { rest.into() });
@@ -146,6 +166,10 @@ fn rows(events: &[Value], columns: &[&str], hashes: &BTreeMap<String, String>) -
 
 fn of_type<'e>(events: &'e [Value], event_type: &'e str) -> impl Iterator<Item = &'e Value> {
     events.iter().filter(move |event| event["event_type"] == event_type)
+}
+
+fn time(event: &Value) -> Timestamp {
+    event["occurred_at"].as_str().and_then(|time| time.parse().ok()).expect("a time")
 }
 
 fn share(part: usize, whole: usize) -> f64 {
@@ -165,9 +189,7 @@ fn by_query(events: &[Value]) -> BTreeMap<String, Vec<&Value>> {
 fn zero_result_searches(events: &[Value]) -> Value {
     let row = |(query, searches): (String, Vec<&Value>)| {
         let nothing: Vec<&&Value> = searches.iter().filter(|search| search["result_count"] == 0).collect();
-        let time =
-            |search: &&&Value| search["occurred_at"].as_str().and_then(|time| time.parse::<jiff::Timestamp>().ok());
-        let last = nothing.iter().filter_map(time).max()?;
+        let last = nothing.iter().map(|search| time(search)).max()?;
         Some(json!({ "query": query, "searches": searches.len(), "without_results": nothing.len(),
             "share_without_results": share(nothing.len(), searches.len()), "last_without_results": last.to_string() }))
     };
@@ -175,9 +197,9 @@ fn zero_result_searches(events: &[Value]) -> Value {
 }
 
 fn click_through(events: &[Value]) -> Value {
-    let mut first: BTreeMap<&str, (&str, i64)> = BTreeMap::new();
+    let mut first: BTreeMap<&str, (Timestamp, i64)> = BTreeMap::new();
     for choice in of_type(events, "select") {
-        let found = (choice["occurred_at"].as_str().expect("a time"), choice["position"].as_i64().expect("a position"));
+        let found = (time(choice), choice["position"].as_i64().expect("a position"));
         let known = first.entry(choice["search_id"].as_str().expect("a search")).or_insert(found);
         *known = (*known).min(found);
     }
@@ -246,7 +268,9 @@ async fn pages_of_other_origins_are_kept_out() -> anyhow::Result<()> {
         assert_eq!(refused.json::<Value>().await?["type"], json!("urn:pipas:problem:origin-not-allowed"));
     }
     // What is no event is told to a listed page.
-    for (body, detail) in [("{\"event_id\": ", "JSON"), (samples("refused/no-id.json")?[0].as_str(), "/event_id")] {
+    for (body, detail) in
+        [("{\"event_id\": ", "found the end of the data"), (samples("refused/no-id.json")?[0].as_str(), "/event_id")]
+    {
         let refused = search.beacon(PAGE, "text/plain;charset=UTF-8", body).await?;
         assert_eq!(refused.status(), 400);
         assert_eq!(refused.headers()["access-control-allow-origin"], PAGE);
@@ -286,8 +310,7 @@ async fn beacons_become_masked_rows_and_reach_a_second_subscriber() -> anyhow::R
         })
         .collect::<anyhow::Result<_>>()?;
 
-    let subscribed = subscriber(&Endpoints::find(search.data.path())?, sent.len())?;
-    let subscribed = tokio::task::spawn_blocking(subscribed);
+    let subscriber = Subscriber::start(&search, sent.len())?;
     for (at, event) in beacons.iter().chain(&bad).enumerate() {
         let content_type = ["text/plain;charset=UTF-8", "application/json"][at % 2];
         let event = serde_json::from_str::<Value>(event)?.to_string();
@@ -297,7 +320,7 @@ async fn beacons_become_masked_rows_and_reach_a_second_subscriber() -> anyhow::R
     assert_eq!((&report["accepted"], &report["refused"]), (&json!(fed.len()), &json!(0)), "{report}");
 
     // Each event once, as it was sent, the bad ones too.
-    let got = tokio::time::timeout(PATIENCE, subscribed).await.context("the subscriber still waits")???;
+    let got = subscriber.got().await?;
     assert_eq!(got.keys().collect::<Vec<_>>(), sent.keys().collect::<Vec<_>>());
     for (id, data) in &got {
         assert_eq!(serde_json::from_str::<Value>(data)?, serde_json::from_str::<Value>(&sent[id])?, "{id}");
