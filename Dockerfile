@@ -26,7 +26,9 @@ RUN cargo chef cook --locked --profile dist --recipe-path recipe.json $(cat pack
 COPY . .
 RUN cargo build --locked --profile dist $(cat packages)
 ARG FUNCTION
-RUN scripts/build-rootfs "${FUNCTION:?name one with --build-arg FUNCTION=receiver}" /rootfs "target/dist/$FUNCTION"
+# The folder of the catalog.
+ARG CATALOG=.
+RUN PIPAS_CATALOG_DIR="$CATALOG" scripts/build-rootfs "${FUNCTION:?name one with --build-arg FUNCTION=receiver}" /rootfs "target/dist/$FUNCTION"
 
 FROM scratch
 COPY --from=build /rootfs/ /

@@ -7,14 +7,16 @@ mod feed_server;
 mod process;
 mod producer;
 mod python;
+mod recorder;
 mod up;
 mod world;
 
 pub use catalog::changed_catalog;
-pub use example::example;
+pub use example::{Example, said};
 pub use feed_server::{FeedServer, FeedState};
 pub use process::Process;
 pub use producer::Producer;
 pub use python::python;
+pub use recorder::Recorder;
 pub use up::{Up, pipas};
 pub use world::{Setup, World, eventually};

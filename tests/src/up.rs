@@ -26,9 +26,20 @@ impl Up {
 
     /// Starts it with another catalog.
     pub async fn start_with(catalog: &Path, data_dir: &Path, more: &[&str]) -> anyhow::Result<Self> {
+        Self::start_in(&[], catalog, data_dir, more).await
+    }
+
+    /// Starts it with another catalog, and with further variables in its environment.
+    pub async fn start_in(
+        env: &[(&str, String)],
+        catalog: &Path,
+        data_dir: &Path,
+        more: &[&str],
+    ) -> anyhow::Result<Self> {
         let mut command = Command::new(Process::binary("pipas")?);
         command.args(["up", "--ports-from", "0", "--catalog"]).arg(catalog);
         command.arg("--data-dir").arg(data_dir).args(more).env_remove("PIPAS_REDIS_URL");
+        command.envs(env.iter().map(|(name, value)| (name, value)));
         let mut up = Self { child: command.stdin(Stdio::null()).spawn()? };
         eventually(Duration::from_secs(60), async || {
             Endpoints::find(data_dir)?;

@@ -1,69 +1,30 @@
 //! examples/courier-chat: what the view says is reckoned here once more, from the very events that were sent.
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
-use pipas::{Conversations, Endpoints};
+use pipas::Conversations;
 use serde_json::{Value, json};
-use tests::{Up, eventually, example, pipas};
+use tests::{Example, pipas};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const STREAM: &str = "courier-chat";
 const VIEW: &str = "SELECT * FROM courier_chat.customer_courier_conversations ORDER BY order_id";
 
-/// The example, running.
-struct Chat {
-    up: Up,
-    data: tempfile::TempDir,
+/// Waits until the view is what `events` make.
+async fn view_is(chat: &Example, events: &[Value]) -> anyhow::Result<()> {
+    chat.shows(VIEW, &conversations(events), PATIENCE).await
 }
 
-impl Chat {
-    async fn start() -> anyhow::Result<Self> {
-        let data = tempfile::tempdir()?;
-        let up = Up::start_with(&example(STREAM).join("pipas.yaml"), data.path(), &["--compact-every", "1"]).await?;
-        Ok(Self { up, data })
-    }
-
-    /// What a command prints.
-    async fn run(&self, args: &[&str]) -> anyhow::Result<Value> {
-        let (data, args) = (self.data.path().to_owned(), args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>());
-        let output = tokio::task::spawn_blocking(move || {
-            let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            pipas(&data, &args)
-        });
-        let output = output.await??;
-        anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        Ok(serde_json::from_slice(&output.stdout)?)
-    }
-
-    async fn send(&self, file: &Path) -> anyhow::Result<Value> {
-        self.run(&["send", &file.display().to_string(), "--stream", STREAM, "--json"]).await
-    }
-
-    /// Waits until the view is what `events` make.
-    async fn shows(&self, events: &[Value]) -> anyhow::Result<()> {
-        let expected = conversations(events);
-        eventually(PATIENCE, async || {
-            let found = self.run(&["query", VIEW, "--json"]).await?;
-            anyhow::ensure!(found == expected, "expected {expected:#}, found {found:#}");
-            Ok(())
-        })
-        .await
-    }
-
-    /// Every event is one row or one dead letter.
-    async fn closes(&self, events: usize, dead_letters: usize) -> anyhow::Result<()> {
-        let catalog = example(STREAM).join("pipas.yaml").display().to_string();
-        let account =
-            self.run(&["audit", "--stream", STREAM, "--catalog", &catalog, "--wait", "60s", "--json"]).await?;
-        anyhow::ensure!(account["missing"] == 0 && account["doubled"] == 0, "{account}");
-        anyhow::ensure!(account["received"] == json!(events), "{events} events: {account}");
-        anyhow::ensure!(account["dead_lettered"] == json!(dead_letters), "{dead_letters} dead letters: {account}");
-        Ok(())
-    }
+/// Every event is one row or one dead letter.
+async fn closes(chat: &Example, events: usize, dead_letters: usize) -> anyhow::Result<()> {
+    let account = chat.closes(STREAM, PATIENCE).await?;
+    anyhow::ensure!(account["received"] == json!(events), "{events} events: {account}");
+    anyhow::ensure!(account["dead_lettered"] == json!(dead_letters), "{dead_letters} dead letters: {account}");
+    Ok(())
 }
 
-fn sample(name: &str) -> std::path::PathBuf {
-    example(STREAM).join("samples").join(STREAM).join(name)
+fn sample(name: &str) -> PathBuf {
+    Example::folder(STREAM).join("samples").join(STREAM).join(name)
 }
 
 fn lines(text: &str) -> anyhow::Result<Vec<Value>> {
@@ -120,14 +81,14 @@ fn time(message: &Value) -> jiff::Timestamp {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_view_follows_a_conversation() -> anyhow::Result<()> {
-    let chat = Chat::start().await?;
-    chat.shows(&[]).await?;
+    let chat = Example::start(STREAM, &[]).await?;
+    view_is(&chat, &[]).await?;
     let mut events = Vec::new();
     for step in ["1-first-message.json", "2-order-and-reply.ndjson", "3-the-rest.ndjson"] {
-        chat.send(&sample(step)).await?;
+        chat.printed(&["send", &sample(step).display().to_string(), "--stream", STREAM])?;
         events.extend(lines(&fs::read_to_string(sample(step))?)?);
-        chat.shows(&events).await?;
-        let row = &chat.run(&["query", VIEW, "--json"]).await?[0];
+        view_is(&chat, &events).await?;
+        let row = &chat.query(VIEW)?[0];
         let told = [
             "city_code",
             "first_responsetime_delay_seconds",
@@ -145,13 +106,11 @@ async fn the_view_follows_a_conversation() -> anyhow::Result<()> {
     }
 
     // What cannot be a row, and what cannot even be an event.
-    let receiver = Endpoints::find(chat.data.path())?.receiver;
     let http = reqwest::Client::new();
     for (file, status) in [("no-route", 200), ("no-sender", 200), ("no-time", 200), ("no-number", 200), ("broken", 400)]
     {
         let body = fs::read(sample(&format!("refused/{file}.json")))?;
-        let post =
-            http.post(format!("{receiver}/v1/streams/{STREAM}/events")).header("idempotency-key", file).body(body);
+        let post = http.post(chat.events_of(STREAM)).header("idempotency-key", file).body(body);
         let answer = post.send().await?;
         assert_eq!(answer.status(), status, "{file}");
         if status == 400 {
@@ -160,45 +119,40 @@ async fn the_view_follows_a_conversation() -> anyhow::Result<()> {
         }
     }
     let letters = "SELECT event_id, reason, pointer FROM pipas_ops.dead_letters ORDER BY event_id";
-    eventually(PATIENCE, async || {
-        let found = chat.run(&["query", letters, "--json"]).await?;
-        let letter =
-            |id: &str, reason: &str, pointer: Value| json!({ "event_id": id, "reason": reason, "pointer": pointer });
-        let expected = json!([
-            letter("no-number", "type_mismatch", json!("/orderId")),
-            letter("no-route", "no_route", Value::Null),
-            letter("no-sender", "missing_required", json!("/senderAppType")),
-            letter("no-time", "type_mismatch", json!("/messageSentTime")),
-        ]);
-        anyhow::ensure!(found == expected, "{found:#}");
-        Ok(())
-    })
-    .await?;
-    chat.shows(&events).await?;
-    chat.closes(events.len() + 4, 4).await?;
-    chat.up.interrupt().await
+    let letter =
+        |id: &str, reason: &str, pointer: Option<&str>| json!({ "event_id": id, "reason": reason, "pointer": pointer });
+    let expected = json!([
+        letter("no-number", "type_mismatch", Some("/orderId")),
+        letter("no-route", "no_route", None),
+        letter("no-sender", "missing_required", Some("/senderAppType")),
+        letter("no-time", "type_mismatch", Some("/messageSentTime")),
+    ]);
+    chat.shows(letters, &expected, PATIENCE).await?;
+    view_is(&chat, &events).await?;
+    closes(&chat, events.len() + 4, 4).await?;
+    chat.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hundreds_of_conversations_stream_in() -> anyhow::Result<()> {
-    let chat = Chat::start().await?;
-    let demo = chat.run(&["demo", "--conversations", "400", "--json"]).await?;
+    let chat = Example::start(STREAM, &[]).await?;
+    let demo = chat.printed(&["demo", "--conversations", "400"])?;
     assert_eq!(demo["closed"], json!(true), "{demo}");
     let mut events = Vec::new();
     for line in Conversations::new(1, 400).flatten() {
         events.push(serde_json::from_str(&line.json)?);
     }
-    chat.shows(&events).await?;
+    view_is(&chat, &events).await?;
 
     // Others come beside them; the events of one seed are always the same, so they can be had without being sent.
     let feed = ["feed", "courier-chat", "--rate", "150", "--duration", "4s", "--seed", "11"];
     let printed = pipas(chat.data.path(), &[feed.as_slice(), &["--print"]].concat())?;
     let more = lines(&String::from_utf8(printed.stdout)?)?;
     assert_eq!(more.len(), 600);
-    let report = chat.run(&[feed.as_slice(), &["--json"]].concat()).await?;
+    let report = chat.printed(&feed)?;
     assert_eq!((&report["accepted"], &report["refused"]), (&json!(600), &json!(0)), "{report}");
     events.extend(more);
-    chat.shows(&events).await?;
-    chat.closes(events.len(), 0).await?;
-    chat.up.interrupt().await
+    view_is(&chat, &events).await?;
+    closes(&chat, events.len(), 0).await?;
+    chat.stop().await
 }

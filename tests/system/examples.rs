@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 use catalog::{Catalog, Stream, TableName, View};
-use tests::{Process, World, example};
+use tests::{Example, Process, World};
 
 const EXAMPLES: [&str; 4] = ["courier-chat", "shop", "transit", "search"];
 
@@ -20,7 +20,7 @@ fn load(file: &Path) -> Catalog {
 /// A copy that stands by itself, and never differs.
 #[test]
 fn courier_chat_is_what_the_repository_ships() {
-    let (shipped, copy) = (load(&World::catalog_file()), load(&example("courier-chat").join("pipas.yaml")));
+    let (shipped, copy) = (load(&World::catalog_file()), load(&Example::folder("courier-chat").join("pipas.yaml")));
     for (name, stream) in &copy.streams {
         assert_eq!(Some(stream), shipped.streams.get(name));
     }
@@ -32,8 +32,8 @@ fn courier_chat_is_what_the_repository_ships() {
 
 #[test]
 fn the_merged_catalog_is_the_union_of_the_four() {
-    let merged = load(&example("all").join("pipas.yaml"));
-    let each = EXAMPLES.map(|name| load(&example(name).join("pipas.yaml")));
+    let merged = load(&Example::folder("all").join("pipas.yaml"));
+    let each = EXAMPLES.map(|name| load(&Example::folder(name).join("pipas.yaml")));
     let streams: BTreeMap<&String, &Stream> = each.iter().flat_map(|example| &example.streams).collect();
     let views: BTreeMap<&TableName, &View> = each.iter().flat_map(|example| &example.views).collect();
     assert_eq!(merged.streams.iter().collect::<BTreeMap<_, _>>(), streams);
@@ -49,7 +49,7 @@ fn merged() -> anyhow::Result<String> {
         for text in sections.values_mut() {
             text.push_str(&format!("  # {name}\n"));
         }
-        for line in fs::read_to_string(example(name).join("pipas.yaml"))?.lines() {
+        for line in fs::read_to_string(Example::folder(name).join("pipas.yaml"))?.lines() {
             if line.starts_with('#') || line.is_empty() {
                 continue;
             }
@@ -75,7 +75,7 @@ fn merged() -> anyhow::Result<String> {
 
 #[test]
 fn the_merged_catalog_is_made_of_the_four() -> anyhow::Result<()> {
-    let (file, made) = (example("all").join("pipas.yaml"), merged()?);
+    let (file, made) = (Example::folder("all").join("pipas.yaml"), merged()?);
     if std::env::var_os("PIPAS_WRITE_DOCS").is_some() {
         return Ok(fs::write(&file, made)?);
     }
@@ -89,12 +89,7 @@ fn the_merged_catalog_is_made_of_the_four() -> anyhow::Result<()> {
 #[test]
 fn every_sample_is_as_it_must_be() -> anyhow::Result<()> {
     for name in EXAMPLES {
-        let folder = example(name);
-        let mut check = Command::new(Process::binary("pipas")?);
-        check.arg("check").arg("--catalog").arg(folder.join("pipas.yaml")).arg("--all").arg(&folder);
-        let output = check.output()?;
-        let said = String::from_utf8([output.stdout, output.stderr].concat())?;
-        assert!(output.status.success() && said.contains(" 0 are not as they must be"), "{name}: {said}");
+        let said = Example::check_samples(name)?;
         // Both kinds are there.
         assert!(!said.contains(": 0 samples") && !said.contains(", 0 would be refused"), "{name}: {said}");
     }
@@ -103,7 +98,7 @@ fn every_sample_is_as_it_must_be() -> anyhow::Result<()> {
 
 #[test]
 fn all_four_run_at_once_and_every_account_closes() -> anyhow::Result<()> {
-    let mut load = Command::new(example("all").join("load"));
+    let mut load = Command::new(Example::folder("all").join("load"));
     load.args(["4", "150"]).env("PIPAS", Process::binary("pipas")?).env_remove("PIPAS_REDIS_URL");
     let output = load.stdin(Stdio::null()).output()?;
     let said = String::from_utf8([output.stdout, output.stderr].concat())?;
@@ -120,7 +115,7 @@ fn all_four_run_at_once_and_every_account_closes() -> anyhow::Result<()> {
 /// The shipped catalog's folder of schemas and the example's hold the same files.
 #[test]
 fn the_files_of_courier_chat_are_those_that_are_shipped() -> anyhow::Result<()> {
-    let (root, copy) = (World::catalog_file(), example("courier-chat"));
+    let (root, copy) = (World::catalog_file(), Example::folder("courier-chat"));
     for (shipped, copied) in [
         ("schemas/courier_chat/orders.json", "schemas/orders.json"),
         ("schemas/courier_chat/conversations.json", "schemas/conversations.json"),

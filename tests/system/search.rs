@@ -10,60 +10,38 @@ use std::{
 
 use anyhow::Context;
 use jiff::Timestamp;
-use pipas::Endpoints;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
-use tests::{Up, eventually, example, pipas};
+use tests::{Example, eventually, pipas};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const PAGE: &str = "https://www.example.com";
 const OTHER_PAGE: &str = "https://www.example.net";
 
 struct Search {
-    up: Up,
-    data: tempfile::TempDir,
-    receiver: String,
+    example: Example,
     http: reqwest::Client,
 }
 
 impl Search {
     async fn start() -> anyhow::Result<Self> {
-        let data = tempfile::tempdir()?;
-        let up = Up::start_with(&example("search").join("pipas.yaml"), data.path(), &["--compact-every", "1"]).await?;
-        let receiver = Endpoints::find(data.path())?.receiver;
-        Ok(Self { up, data, receiver, http: reqwest::Client::new() })
+        Ok(Self { example: Example::start("search", &[]).await?, http: reqwest::Client::new() })
     }
 
-    fn run(&self, args: &[&str]) -> anyhow::Result<Vec<u8>> {
-        let output = pipas(self.data.path(), args)?;
-        anyhow::ensure!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        Ok(output.stdout)
-    }
-
-    fn query(&self, sql: &str) -> anyhow::Result<Value> {
-        Ok(serde_json::from_slice(&self.run(&["query", sql, "--json"])?)?)
-    }
-
-    /// Waits until `sql` gives `expected`.
     async fn shows(&self, sql: &str, expected: &Value) -> anyhow::Result<()> {
-        eventually(PATIENCE, async || {
-            let found = self.query(sql)?;
-            anyhow::ensure!(found == *expected, "{sql}: expected {expected:#}, found {found:#}");
-            Ok(())
-        })
-        .await
+        self.example.shows(sql, expected, PATIENCE).await
     }
 
     /// What a browser asks before it posts JSON for a page of `origin`.
     async fn preflight(&self, origin: &str) -> anyhow::Result<Response> {
-        let request = self.http.request(Method::OPTIONS, format!("{}/v1/streams/search/events", self.receiver));
+        let request = self.http.request(Method::OPTIONS, self.example.events_of("search"));
         let request = request.header("origin", origin).header("access-control-request-method", "POST");
         Ok(request.header("access-control-request-headers", "content-type").send().await?)
     }
 
     /// What `navigator.sendBeacon` of a page of `origin` sends: a string as text/plain, a Blob as what it says it is.
     async fn beacon(&self, origin: &str, content_type: &'static str, event: &str) -> anyhow::Result<Response> {
-        let request = self.http.post(format!("{}/v1/streams/search/events", self.receiver));
+        let request = self.http.post(self.example.events_of("search"));
         let request = request.header("origin", origin).header("content-type", content_type);
         Ok(request.body(event.to_owned()).send().await?)
     }
@@ -72,7 +50,7 @@ impl Search {
     fn hashes(&self, values: &BTreeSet<String>) -> anyhow::Result<BTreeMap<String, String>> {
         const SCRIPT: &str = "import hmac, json, sys; key = sys.argv[1].encode(); \
             print(json.dumps({v: hmac.new(key, v.encode(), 'sha256').hexdigest() for v in json.loads(sys.argv[2])}))";
-        let key = fs::read_to_string(self.data.path().join("mask-key"))?;
+        let key = fs::read_to_string(self.example.data.path().join("mask-key"))?;
         let output =
             Command::new("python3").args(["-c", SCRIPT, key.trim(), &serde_json::to_string(values)?]).output()?;
         anyhow::ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -90,10 +68,14 @@ impl Subscriber {
     fn start(search: &Search, count: usize) -> anyhow::Result<Self> {
         let python =
             std::env::var_os("PIPAS_TEST_PYTHON").context("PIPAS_TEST_PYTHON names no Python; scripts/test sets it")?;
-        let pubsub = Endpoints::find(search.data.path())?.pubsub;
-        let printed = search.data.path().join("printed");
+        let pubsub = &search.example.endpoints.pubsub;
+        let printed = search.example.data.path().join("printed");
         let mut command = Command::new(python);
-        command.arg(example("search").join("subscribe.py")).args(["pipas-local", "search-live", &count.to_string()]);
+        command.arg(Example::folder("search").join("subscribe.py")).args([
+            "pipas-local",
+            "search-live",
+            &count.to_string(),
+        ]);
         command.env("PUBSUB_EMULATOR_HOST", pubsub.trim_start_matches("http://"));
         let child = command.stdin(Stdio::null()).stdout(fs::File::create(&printed)?).spawn()?;
         Ok(Self { child, printed })
@@ -121,7 +103,7 @@ impl Drop for Subscriber {
 }
 
 fn samples(name: &str) -> anyhow::Result<Vec<String>> {
-    let file: PathBuf = example("search").join("samples/search").join(name);
+    let file: PathBuf = Example::folder("search").join("samples/search").join(name);
     let text = fs::read_to_string(&file)?;
     // A file with one event may have it on several lines.
     let events = match serde_json::from_str::<Value>(&text) {
@@ -283,9 +265,9 @@ async fn pages_of_other_origins_are_kept_out() -> anyhow::Result<()> {
     assert_eq!(accepted.status(), 200);
     assert_eq!(accepted.headers()["access-control-allow-origin"], PAGE);
     search.shows("SELECT COUNT(*) AS n FROM web.searches", &json!([{ "n": 1 }])).await?;
-    let status: Value = serde_json::from_slice(&search.run(&["status", "--json"])?)?;
+    let status: Value = search.example.printed(&["status"])?;
     assert_eq!(status[0]["received"], json!(1), "nothing but what was accepted is on the topic: {status}");
-    search.up.interrupt().await
+    search.example.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -298,7 +280,7 @@ async fn beacons_become_masked_rows_and_reach_a_second_subscriber() -> anyhow::R
     // One that would show everything if nobody looked.
     bad.push(beacons[2].replace("5f0c6a1e-3", "r-0").replace("\"result_count\": 42", "\"result_count\": -42"));
     let feed = ["feed", "search", "--rate", "100", "--duration", "3s", "--seed", "3"];
-    let fed = String::from_utf8(search.run(&[feed.as_slice(), &["--print"]].concat())?)?;
+    let fed = String::from_utf8(pipas(search.example.data.path(), &[feed.as_slice(), &["--print"]].concat())?.stdout)?;
     let fed: Vec<String> = fed.lines().map(str::to_owned).collect();
     let sent: BTreeMap<String, String> = [beacons.as_slice(), &bad, &fed]
         .concat()
@@ -316,7 +298,7 @@ async fn beacons_become_masked_rows_and_reach_a_second_subscriber() -> anyhow::R
         let event = serde_json::from_str::<Value>(event)?.to_string();
         assert_eq!(search.beacon(PAGE, content_type, &event).await?.status(), 200, "{event}");
     }
-    let report: Value = serde_json::from_slice(&search.run(&[feed.as_slice(), &["--json"]].concat())?)?;
+    let report: Value = search.example.printed(&feed)?;
     assert_eq!((&report["accepted"], &report["refused"]), (&json!(fed.len()), &json!(0)), "{report}");
 
     // Each event once, as it was sent, the bad ones too.
@@ -368,7 +350,7 @@ async fn beacons_become_masked_rows_and_reach_a_second_subscriber() -> anyhow::R
     search.shows(letters, &expected.map(letter).into()).await?;
     let payloads = search
         .query("SELECT event_id, SAFE_CONVERT_BYTES_TO_STRING(payload) AS payload FROM pipas_ops.dead_letters")?;
-    for found in payloads.as_array().into_iter().flatten() {
+    for found in payloads {
         let event = wrong.iter().find(|event| event["event_id"] == found["event_id"]).context("a bad event")?;
         let payload: Value = serde_json::from_str(found["payload"].as_str().unwrap_or_default())?;
         assert_eq!(payload, masked(event, &hashes), "{found}");
@@ -378,8 +360,9 @@ async fn beacons_become_masked_rows_and_reach_a_second_subscriber() -> anyhow::R
     let tables = ["web.searches", "web.search_interactions", "pipas_ops.dead_letters"];
     let mut everything = String::new();
     for table in tables {
-        everything += &search.query(&format!("SELECT TO_JSON_STRING(t) AS row_ FROM {table} AS t"))?.to_string();
-        everything += &search.query(&format!("SELECT * FROM {table}"))?.to_string();
+        everything +=
+            &json!(search.example.query(&format!("SELECT TO_JSON_STRING(t) AS row_ FROM {table} AS t"))?).to_string();
+        everything += &json!(search.example.query(&format!("SELECT * FROM {table}"))?).to_string();
     }
     for name in ["session_id", "user_email", "ip_address", "user_agent"] {
         for secret in hidden(name).collect::<BTreeSet<_>>() {
@@ -387,10 +370,7 @@ async fn beacons_become_masked_rows_and_reach_a_second_subscriber() -> anyhow::R
         }
     }
 
-    let catalog = example("search").join("pipas.yaml").display().to_string();
-    let audit = ["audit", "--stream", "search", "--catalog", &catalog, "--wait", "60s", "--json"];
-    let account: Value = serde_json::from_slice(&search.run(&audit)?)?;
-    assert_eq!((&account["missing"], &account["doubled"]), (&json!(0), &json!(0)), "{account}");
+    let account = search.example.closes("search", PATIENCE).await?;
     assert_eq!((&account["received"], &account["dead_lettered"]), (&json!(sent.len()), &json!(bad.len())), "{account}");
-    search.up.interrupt().await
+    search.example.stop().await
 }

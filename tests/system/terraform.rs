@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, ensure};
 use pipas::Endpoints;
 use serde_json::{Map, Value, json};
-use tests::{Up, World, example, python};
+use tests::{Example, Up, World, python};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -176,7 +176,7 @@ async fn terraform_understands_every_form_as_the_functions_do() -> anyhow::Resul
 
 #[tokio::test(flavor = "multi_thread")]
 async fn terraform_makes_of_the_examples_what_up_makes() -> anyhow::Result<()> {
-    compare(&example("all").join("pipas.yaml")).await
+    compare(&Example::catalog("all")).await
 }
 
 /// The metrics of the catalogue page, and whether each is a histogram; `None` where there is no page.

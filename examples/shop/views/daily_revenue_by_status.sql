@@ -13,7 +13,14 @@ WITH
         WHEN 'shipped' THEN 3
         WHEN 'delivered' THEN 4
       END AS stage,
-      ARRAY_LENGTH(JSON_QUERY_ARRAY(payload, '$.items')) AS items,
+      (
+        SELECT
+          LOGICAL_AND(
+            JSON_VALUE(item, '$.product_id') IS NOT NULL
+            AND COALESCE(SAFE_CAST(JSON_VALUE(item, '$.quantity') AS INT64), 0) >= 1
+          )
+        FROM UNNEST(JSON_QUERY_ARRAY(payload, '$.items')) AS item
+      ) AS has_good_items,
       SAFE_CAST(JSON_VALUE(payload, '$.total_amount') AS NUMERIC) AS total_amount,
       published_at,
       ingest.event_id AS event_id
@@ -30,7 +37,7 @@ WITH
       ROW_NUMBER() OVER (PARTITION BY order_id ORDER BY stage DESC, published_at DESC, event_id) AS place
     FROM told
     WHERE order_id IS NOT NULL AND customer_id IS NOT NULL AND order_date IS NOT NULL AND stage IS NOT NULL
-      AND items > 0 AND total_amount >= 0
+      AND has_good_items AND total_amount >= 0
   )
 
 SELECT DATE(order_date) AS day, status, COUNT(*) AS orders, SUM(total_amount) AS revenue

@@ -46,6 +46,7 @@ locals {
       caller           = module.identity.caller["poller"].email
       audience         = local.audience["poller"]
       deadline_seconds = 60
+      paused           = var.schedules.feeds_paused
     }
   }
 }

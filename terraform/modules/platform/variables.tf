@@ -152,12 +152,13 @@ variable "network" {
 }
 
 variable "schedules" {
-  description = "When what runs by the clock runs, as cron says it, in UTC; and whether none of it does. The janitor's queries read a column of every table whole: its price grows with the tables, so it runs once a day."
+  description = "When what runs by the clock runs, as cron says it, in UTC; and whether none of it does. Feeds are somebody else's servers: they are deployed paused, until `feeds_paused = false`. The janitor's queries read a column of every table whole: its price grows with the tables, so it runs once a day."
   type = object({
-    compact = optional(string, "*/5 * * * *")
-    merge   = optional(string, "17 * * * *")
-    janitor = optional(string, "40 1 * * *")
-    paused  = optional(bool, false)
+    compact      = optional(string, "*/5 * * * *")
+    merge        = optional(string, "17 * * * *")
+    janitor      = optional(string, "40 1 * * *")
+    paused       = optional(bool, false)
+    feeds_paused = optional(bool, true)
   })
   default  = {}
   nullable = false

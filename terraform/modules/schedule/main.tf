@@ -11,7 +11,7 @@ resource "google_cloud_scheduler_job" "this" {
   schedule         = each.value.schedule
   time_zone        = "Etc/UTC"
   attempt_deadline = "${each.value.deadline_seconds}s"
-  paused           = var.paused
+  paused           = var.paused || each.value.paused
 
   http_target {
     http_method = "POST"

@@ -14,7 +14,7 @@ variable "prefix" {
 }
 
 variable "triggers" {
-  description = "The triggers by name: when (cron, UTC), what is posted to, as whom, and for which audience."
+  description = "The triggers by name: when (cron, UTC), what is posted to, as whom, for which audience, and whether it is not posted yet."
   type = map(object({
     description      = string
     schedule         = string
@@ -23,6 +23,7 @@ variable "triggers" {
     audience         = string
     deadline_seconds = optional(number, 300)
     retries          = optional(number, 2)
+    paused           = optional(bool, false)
   }))
   default  = {}
   nullable = false

@@ -30,6 +30,22 @@ run "triggers_show_a_token" {
   }
 }
 
+run "a_trigger_may_wait_while_others_run" {
+  command = plan
+
+  variables {
+    triggers = {
+      poll    = { description = "", schedule = "* * * * *", uri = "https://example", caller = "c", audience = "a", paused = true }
+      janitor = { description = "", schedule = "* * * * *", uri = "https://example", caller = "c", audience = "a" }
+    }
+  }
+
+  assert {
+    condition     = google_cloud_scheduler_job.this["poll"].paused && !google_cloud_scheduler_job.this["janitor"].paused
+    error_message = "Only what is said to be paused is."
+  }
+}
+
 run "who_makes_tasks_may_act_as_their_account" {
   command = plan
 

@@ -1,0 +1,369 @@
+//! The example of a transit agency: a feed that changes, fetched again and again, as rows and views.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use tests::{Example, FeedServer, Process, eventually, pipas, said};
+
+const STREAM: &str = "transit";
+const PATIENCE: Duration = Duration::from_secs(90);
+const ROWS: &str = "SELECT trip_id, vehicle_id, stop_id, stop_name, line, direction, UNIX_SECONDS(arrival_time) AS arrival, \
+    UNIX_SECONDS(departure_time) AS departure, UNIX_SECONDS(updated_at) AS updated FROM transit.stop_updates";
+const HEADWAYS: &str = "SELECT stop_id, previous_vehicle_id, vehicle_id, UNIX_SECONDS(previous_arrival_time) AS since, \
+    UNIX_SECONDS(arrival_time) AS at, headway_seconds AS seconds FROM transit.headways ORDER BY stop_id, at, vehicle_id";
+const DWELLS: &str = "SELECT stop_id, vehicle_id, UNIX_SECONDS(previous_updated_at) AS since, UNIX_SECONDS(updated_at) AS at, \
+    dwell_seconds AS seconds FROM transit.dwells ORDER BY stop_id, vehicle_id, at";
+
+/// `pipas feed transit`. Dropping it kills it.
+struct Agency {
+    child: Child,
+    url: String,
+}
+
+impl Agency {
+    fn start() -> anyhow::Result<Self> {
+        let mut command = Command::new(Process::binary("pipas")?);
+        command.args([
+            "feed",
+            "transit",
+            "--rate",
+            "24",
+            "--duration",
+            "10m",
+            "--seed",
+            "11",
+            "--address",
+            "127.0.0.1:0",
+        ]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("standard output")?).read_line(&mut line)?;
+        let url = line.split_once("/gtfs-rt").map(|(url, _)| url.to_owned());
+        Ok(Self { child, url: url.context(line)? })
+    }
+
+    fn env(&self) -> [(&'static str, String); 3] {
+        env(&format!("{}/gtfs-rt", self.url), &format!("{}/feed.json", self.url), &format!("{}/feed.ndjson", self.url))
+    }
+}
+
+impl Drop for Agency {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn env(gtfs: &str, json: &str, ndjson: &str) -> [(&'static str, String); 3] {
+    [
+        ("TRANSIT_GTFS_RT_URL", gtfs.to_owned()),
+        ("TRANSIT_JSON_URL", json.to_owned()),
+        ("TRANSIT_NDJSON_URL", ndjson.to_owned()),
+    ]
+}
+
+async fn fetch(example: &Example, feed: &str) -> anyhow::Result<Value> {
+    let url = format!("{}/fetch?feed={feed}", example.endpoints.poller);
+    Ok(reqwest::Client::new().post(url).send().await?.error_for_status()?.json().await?)
+}
+
+/// Waits until everything on the topic has been delivered.
+async fn delivered(example: &Example) -> anyhow::Result<Value> {
+    eventually(PATIENCE, async || {
+        let status = pipas(example.data.path(), &["status", "--json"])?;
+        anyhow::ensure!(status.status.success(), "{}", said(&status));
+        let status: Value = serde_json::from_slice(&status.stdout)?;
+        anyhow::ensure!(status[0]["stream"] == STREAM && status[0]["backlog"] == 0, "{status}");
+        Ok(status[0].clone())
+    })
+    .await
+}
+
+/// The agency's stops by their ids, from the example's table.
+fn stops() -> anyhow::Result<BTreeMap<String, String>> {
+    let csv = std::fs::read_to_string(Example::catalog(STREAM).with_file_name("stops.csv"))?;
+    let csv = csv.strip_prefix('\u{feff}').context("a byte-order mark")?;
+    csv.lines()
+        .skip(1)
+        .map(|line| Ok((line[..3].to_owned(), line.split('"').nth(1).context("a name")?.to_owned())))
+        .collect()
+}
+
+/// What the row says of its stop is what its stop's id means.
+fn is_of_its_stop(row: &Value, stops: &BTreeMap<String, String>) -> anyhow::Result<()> {
+    let id = row["stop_id"].as_str().context("a stop")?.to_uppercase();
+    let (direction, stem) = match id.as_bytes().last() {
+        Some(b'N') => (json!("N"), &id[..id.len() - 1]),
+        Some(b'S') => (json!("S"), &id[..id.len() - 1]),
+        _ => (Value::Null, id.as_str()),
+    };
+    let name = stops.get(&id).or_else(|| stops.get(stem));
+    let line = name.map(|_| id[..1].to_owned());
+    anyhow::ensure!(
+        row["direction"] == direction && row["stop_name"] == json!(name) && row["line"] == json!(line),
+        "{row}"
+    );
+    Ok(())
+}
+
+/// The pairs of consecutive vehicles at each stop, by their first arrivals there, at most 20 minutes apart.
+fn headways(rows: &[Value]) -> anyhow::Result<Vec<Value>> {
+    let mut first: BTreeMap<(String, &str, &str), i64> = BTreeMap::new();
+    for row in rows {
+        let text = |name: &str| row[name].as_str().with_context(|| format!("{name}: {row}"));
+        let arrival = row["arrival"].as_i64().context("an arrival")?;
+        let known =
+            first.entry((text("stop_id")?.to_uppercase(), text("vehicle_id")?, text("trip_id")?)).or_insert(arrival);
+        *known = arrival.min(*known);
+    }
+    let mut of_stop: BTreeMap<String, BTreeSet<(i64, &str, &str)>> = BTreeMap::new();
+    for ((stop, vehicle, trip), arrival) in first {
+        of_stop.entry(stop).or_default().insert((arrival, vehicle, trip));
+    }
+    let pairs = of_stop.iter().flat_map(|(stop, arrivals)| {
+        arrivals.iter().zip(arrivals.iter().skip(1)).map(move |(one, next)| (stop, one, next))
+    });
+    let row = |(stop, one, next): (&String, &(i64, &str, &str), &(i64, &str, &str))| {
+        json!({
+            "stop_id": stop, "previous_vehicle_id": one.1, "vehicle_id": next.1, "since": one.0, "at": next.0, "seconds": next.0 - one.0,
+        })
+    };
+    Ok(pairs.filter(|(_, one, next)| next.0 - one.0 <= 1200).map(row).collect())
+}
+
+/// The pairs of consecutive updates of a vehicle that stands at a stop, at most 300 seconds apart.
+fn dwells(rows: &[Value]) -> anyhow::Result<Vec<Value>> {
+    let mut of_visit: BTreeMap<(String, &str), BTreeSet<i64>> = BTreeMap::new();
+    for row in rows {
+        let text = |name: &str| row[name].as_str().with_context(|| format!("{name}: {row}"));
+        let (arrival, updated) =
+            (row["arrival"].as_i64().context("arrival")?, row["updated"].as_i64().context("updated")?);
+        if updated >= arrival {
+            of_visit.entry((text("stop_id")?.to_uppercase(), text("vehicle_id")?)).or_default().insert(updated);
+        }
+    }
+    let pairs = of_visit.iter().flat_map(|((stop, vehicle), updates)| {
+        updates.iter().zip(updates.iter().skip(1)).map(move |(one, next)| (stop, vehicle, one, next))
+    });
+    let row = |(stop, vehicle, one, next): (&String, &&str, &i64, &i64)| {
+        json!({
+            "stop_id": stop, "vehicle_id": vehicle, "since": one, "at": next, "seconds": next - one,
+        })
+    };
+    Ok(pairs.filter(|(.., one, next)| *next - *one <= 300).map(row).collect())
+}
+
+fn views_are(example: &Example, rows: &[Value]) -> anyhow::Result<(usize, usize)> {
+    let (headways, dwells) = (headways(rows)?, dwells(rows)?);
+    assert_eq!(example.query(HEADWAYS)?, headways);
+    assert_eq!(example.query(DWELLS)?, dwells);
+    Ok((headways.len(), dwells.len()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_feed_that_changes_is_rows_in_time_and_once() -> anyhow::Result<()> {
+    let agency = Agency::start()?;
+    let begun = Instant::now();
+    let example = Example::start(STREAM, &agency.env()).await?;
+    // Nobody asks for a fetch: the scheduler and the queue of `pipas up` do.
+    let rows = "SELECT COUNT(*) AS n FROM transit.stop_updates";
+    eventually(Duration::from_secs(60), async || {
+        let found = example.query(rows)?;
+        anyhow::ensure!(found[0]["n"].as_u64() > Some(0), "no row {:?} after the start", begun.elapsed());
+        Ok(())
+    })
+    .await?;
+
+    // A snapshot of which it is known that it was fetched, and fetched twice.
+    let http = reqwest::Client::new();
+    let read = async || -> anyhow::Result<Value> {
+        Ok(http.get(format!("{}/feed.json", agency.url)).send().await?.json().await?)
+    };
+    let snapshot = eventually(PATIENCE, async || {
+        let before = read().await?;
+        for feed in ["transit-gtfs-rt", "transit-json", "transit-ndjson"] {
+            fetch(&example, feed).await?;
+        }
+        let again = fetch(&example, "transit-gtfs-rt").await?;
+        anyhow::ensure!(before == read().await?, "the feed went on");
+        anyhow::ensure!(again["result"] == "not_modified", "{again}");
+        Ok(before)
+    })
+    .await?;
+    // Until a vehicle was heard of twice where it stands.
+    eventually(PATIENCE, async || {
+        fetch(&example, "transit-gtfs-rt").await?;
+        anyhow::ensure!(!example.query(DWELLS)?.is_empty(), "no dwell");
+        Ok(())
+    })
+    .await?;
+    drop(agency);
+    let status = delivered(&example).await?;
+    assert!(status["duplicate"].as_u64() > Some(0), "three feeds say the same: {status}");
+
+    let rows = example.query(ROWS)?;
+    let stops = stops()?;
+    for row in &rows {
+        is_of_its_stop(row, &stops)?;
+    }
+    let content: BTreeSet<String> = rows.iter().map(Value::to_string).collect();
+    assert_eq!(content.len(), rows.len(), "no update is two rows");
+    let entities = snapshot["entity"].as_array().context("entities")?;
+    for update in entities.iter().map(|entity| &entity["trip_update"]) {
+        for stop in update["stop_time_update"].as_array().context("stops")? {
+            let second = |value: &Value| value.as_i64().or_else(|| value.as_str()?.parse().ok());
+            let of_stop: Vec<&Value> = rows
+                .iter()
+                .filter(|row| {
+                    row["trip_id"] == update["trip"]["trip_id"]
+                        && row["vehicle_id"] == update["vehicle"]["id"]
+                        && row["stop_id"] == stop["stop_id"]
+                        && row["arrival"].as_i64() == second(&stop["arrival"]["time"])
+                        && row["departure"].as_i64() == second(&stop["departure"]["time"])
+                        && row["updated"].as_i64() == second(&update["timestamp"])
+                })
+                .collect();
+            assert_eq!(of_stop.len(), 1, "{update}: {stop}");
+        }
+    }
+    let (headways, dwells) = views_are(&example, &rows)?;
+    assert!(headways > 0 && dwells > 0, "{headways} headways, {dwells} dwells");
+    example.closes(STREAM, PATIENCE).await?;
+    example.stop().await
+}
+
+/// An entity of a feed: a vehicle, heard of at `updated`, and its stops with their times of arrival.
+fn entity(vehicle: &str, updated: i64, stops: &[(&str, Option<i64>)]) -> Value {
+    let stop = |(id, time): &(&str, Option<i64>)| match time {
+        Some(time) => json!({ "stop_id": id, "arrival": { "time": time }, "departure": { "time": time + 30 } }),
+        None => json!({ "stop_id": id, "departure": { "time": updated } }),
+    };
+    json!({ "id": vehicle, "trip_update": {
+        "trip": { "trip_id": format!("t-{vehicle}"), "route_id": "R" }, "vehicle": { "id": vehicle }, "timestamp": updated,
+        "stop_time_update": stops.iter().map(stop).collect::<Vec<_>>(),
+    } })
+}
+
+fn document(entities: &[Value]) -> String {
+    json!({ "header": { "gtfs_realtime_version": "2.0", "timestamp": 1 }, "entity": entities }).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_and_lines_are_rows_by_the_rules_of_the_example() -> anyhow::Result<()> {
+    const T: i64 = 1_706_781_600;
+    let (json_feed, ndjson_feed) = (FeedServer::start().await?, FeedServer::start().await?);
+    // The third feed fails, and holds up nothing.
+    let silent = FeedServer::start().await?;
+    silent.state().status = Some(500);
+    // Each way of finding a stop; a line S whose trains go both ways; an S and an N that are no directions.
+    let found = [
+        ("A01N", json!("1st Street, A"), json!("N")),
+        ("a02s", json!("2nd Street, A"), json!("S")),
+        ("A03", json!("3rd Street, A"), Value::Null),
+        ("a04", json!("4th Street, A"), Value::Null),
+        ("S07N", json!("7th Street, S"), json!("N")),
+        ("s08n", json!("8th Street, S"), json!("N")),
+        ("S09", json!("9th Street, S"), Value::Null),
+        ("S10S", json!("10th Street, S"), json!("S")),
+        ("X05N", Value::Null, json!("N")),
+        ("NS1", Value::Null, Value::Null),
+        ("S07E", Value::Null, Value::Null),
+    ];
+    let at_stops: Vec<_> = found.iter().map(|(id, ..)| (*id, Some(T + 60))).collect();
+    json_feed.state().body = document(&[entity("finder", T, &at_stops)]).into_bytes();
+    // A headway of 20 minutes to the second, and one that is longer; an arrival that was told of earlier still.
+    let lines = [
+        entity("first", T, &[("R01N", Some(T + 500)), ("R20N", None)]),
+        entity("first", T + 10, &[("R01N", Some(T + 400))]),
+        entity("second", T, &[("R01N", Some(T + 1600))]),
+        entity("third", T, &[("R01N", Some(T + 2801))]),
+        entity("other-way", T, &[("R01S", Some(T + 450))]),
+    ];
+    let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    ndjson_feed.state().body = format!("{lines}{{\"id\": \n").into_bytes();
+    let example = Example::start(STREAM, &env(&silent.url, &json_feed.url, &ndjson_feed.url)).await?;
+    let count = "SELECT COUNT(*) AS n FROM transit.stop_updates";
+    let rows_come_to = async |wanted: usize| {
+        eventually(PATIENCE, async || {
+            let found = example.query(count)?;
+            anyhow::ensure!(found[0]["n"] == wanted, "{found:?}, expected {wanted}");
+            Ok(())
+        })
+        .await
+    };
+    rows_come_to(found.len() + 5).await?;
+    assert!(!silent.state().requests.is_empty());
+    for feed in ["transit-json", "transit-ndjson"] {
+        assert_eq!(fetch(&example, feed).await?["result"], json!("unchanged"), "{feed}");
+    }
+
+    // Documents and lines that are posted mean the same: those of the feeds once more, and a vehicle that stands. Its gaps are
+    // 300 s and 301 s; what is said of it before it is there is no stay.
+    let http = reqwest::Client::new();
+    let post = async |body: String, form: &str| -> anyhow::Result<(u16, Value)> {
+        let answer = http.post(example.events_of(STREAM)).header("content-type", form).body(body).send().await?;
+        Ok((answer.status().as_u16(), answer.json().await?))
+    };
+    let (status, again) = post(document(&[entity("finder", T, &at_stops)]), "application/json").await?;
+    assert_eq!((status, &again["accepted"]), (200, &json!(found.len())), "{again}");
+    assert_eq!(again["not_found"], json!({ "stops": ["NS1", "S07E", "X05N"] }), "{again}");
+    let (status, again) = post(lines, "application/x-ndjson").await?;
+    assert_eq!((status, &again["accepted"], &again["filtered"]), (200, &json!(5), &json!(1)), "{again}");
+    let stays = [-20, 0, 300, 601].map(|after| entity("stays", T + 100 + after, &[("R02S", Some(T + 100))]));
+    assert_eq!(post(document(&stays), "application/json").await?.0, 200);
+    rows_come_to(found.len() + 5 + stays.len()).await?;
+
+    // What is no update: a document that cannot be cut is refused, an event that cannot be a row is a dead letter.
+    let mut uncut = entity("bad", T, &[]);
+    uncut["trip_update"]["stop_time_update"] = json!("none");
+    let (status, problem) = post(document(&[uncut]), "application/json").await?;
+    assert!(status == 400 && problem.to_string().contains("/entity/0/trip_update/stop_time_update"), "{problem}");
+    assert_eq!(post("{\"entity\": [".to_owned(), "application/json").await?.0, 400);
+    let mut late = entity("late", T, &[("A01N", Some(T))]);
+    late["trip_update"]["stop_time_update"][0]["arrival"]["time"] = json!("soon");
+    let mut nobody = entity("nobody", T, &[("A01N", Some(T))]);
+    nobody["trip_update"]["vehicle"] = json!(null);
+    assert_eq!(post(document(&[late, nobody]), "application/json").await?.0, 200);
+    let letters = "SELECT reason, pointer FROM pipas_ops.dead_letters ORDER BY pointer";
+    eventually(PATIENCE, async || {
+        let letters = example.query(letters)?;
+        let expected = json!([
+            { "reason": "type_mismatch", "pointer": "/arrival_time" },
+            { "reason": "missing_required", "pointer": "/vehicle_id" },
+        ]);
+        anyhow::ensure!(json!(letters) == expected, "{letters:?}");
+        Ok(())
+    })
+    .await?;
+    delivered(&example).await?;
+
+    let (rows, stops) = (example.query(ROWS)?, stops()?);
+    assert_eq!(rows.len(), found.len() + 5 + stays.len());
+    for (id, name, direction) in &found {
+        let row = rows.iter().find(|row| row["stop_id"] == *id).context(*id)?;
+        assert_eq!((&row["stop_name"], &row["direction"]), (name, direction), "{row}");
+        is_of_its_stop(row, &stops)?;
+    }
+    views_are(&example, &rows)?;
+    let headways = example.query(HEADWAYS)?;
+    let told: Vec<_> =
+        headways.iter().map(|row| json!([row["previous_vehicle_id"], row["vehicle_id"], row["seconds"]])).collect();
+    assert_eq!(told, [json!(["first", "second", 1200])]);
+    let dwells: Vec<_> = example.query(DWELLS)?.iter().map(|row| json!([row["vehicle_id"], row["seconds"]])).collect();
+    assert_eq!(dwells, [json!(["stays", 300])]);
+    example.closes(STREAM, PATIENCE).await?;
+    example.stop().await
+}
+
+#[test]
+fn the_samples_are_as_they_must_be() -> anyhow::Result<()> {
+    let said = Example::check_samples(STREAM)?;
+    assert!(said.contains("5 samples would be loaded, 3 would be refused and must be, 0 are not"), "{said}");
+    Ok(())
+}
