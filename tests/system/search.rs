@@ -349,6 +349,7 @@ async fn beacons_become_masked_rows_and_reach_a_second_subscriber() -> anyhow::R
     let letter = |(id, reason, pointer)| json!({ "event_id": id, "reason": reason, "pointer": pointer });
     search.shows(letters, &expected.map(letter).into()).await?;
     let payloads = search
+        .example
         .query("SELECT event_id, SAFE_CONVERT_BYTES_TO_STRING(payload) AS payload FROM pipas_ops.dead_letters")?;
     for found in payloads {
         let event = wrong.iter().find(|event| event["event_id"] == found["event_id"]).context("a bad event")?;
