@@ -30,7 +30,12 @@ impl Example {
 
     /// The catalog of `examples/{name}`.
     pub fn catalog(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name).join("pipas.yaml")
+        Self::folder(name).join("pipas.yaml")
+    }
+
+    /// The folder of `examples/{name}`.
+    pub fn folder(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
     }
 
     /// The result of a query, a row an object.
@@ -38,6 +43,23 @@ impl Example {
         let output = pipas(self.data.path(), &["query", sql, "--json"])?;
         anyhow::ensure!(output.status.success(), "{sql}: {}", said(&output));
         Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// What a command beside it prints with `--json`.
+    pub fn printed(&self, args: &[&str]) -> anyhow::Result<Value> {
+        let output = pipas(self.data.path(), &[args, &["--json"]].concat())?;
+        anyhow::ensure!(output.status.success(), "{args:?}: {}", said(&output));
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// Waits until `sql` gives `expected`, rows as objects.
+    pub async fn shows(&self, sql: &str, expected: &Value, patience: Duration) -> anyhow::Result<()> {
+        eventually(patience, async || {
+            let found = self.printed(&["query", sql])?;
+            anyhow::ensure!(found == *expected, "{sql}: expected {expected:#}, found {found:#}");
+            Ok(())
+        })
+        .await
     }
 
     /// Where a stream takes events.
@@ -61,7 +83,7 @@ impl Example {
     /// What `pipas check --all` says of the samples of `examples/{name}`; an error where one is not as it must be.
     pub fn check_samples(name: &str) -> anyhow::Result<String> {
         let (nowhere, catalog) = (tempfile::tempdir()?, Self::catalog(name));
-        let folder = catalog.with_file_name("").display().to_string();
+        let folder = Self::folder(name).display().to_string();
         let checked = pipas(nowhere.path(), &["check", "--catalog", &catalog.display().to_string(), "--all", &folder])?;
         anyhow::ensure!(checked.status.success(), "{}", said(&checked));
         Ok(said(&checked))

@@ -51,6 +51,16 @@ async fn topics(catalog: &Catalog, endpoints: &Endpoints) -> anyhow::Result<()> 
         };
         admin.ensure_subscription(&loader).await?;
         admin.ensure_subscription(&SubscriptionSpec::pull(stream.archive_subscription(), topic)).await?;
+        for further in &stream.subscriptions {
+            let further = SubscriptionSpec {
+                ack_deadline: further.ack_deadline,
+                retention: further.retention,
+                filter: further.filter.clone(),
+                ordered,
+                ..SubscriptionSpec::pull(&further.id, topic)
+            };
+            admin.ensure_subscription(&further).await?;
+        }
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Which event a message carries, and which table takes it: by the loader's own rules.
 
+use std::borrow::Cow;
+
 use catalog::{Probe, Probed, Stream};
 use event::{EventId, Message};
 
@@ -29,6 +31,11 @@ impl Identity {
     /// The event of a message's `data`; `None`: it is none.
     pub(crate) fn event<'json>(&self, data: &'json [u8]) -> Option<Probed<'json>> {
         self.probe.scan(data).ok()
+    }
+
+    /// The type that raw tables know the event of a message by.
+    pub(crate) fn event_type<'e>(&self, message: &'e Message, event: &Probed<'e>) -> Option<Cow<'e, str>> {
+        self.stream.message_event_type(message, Some(event))
     }
 
     pub(crate) fn of(&self, message: &Message, event: Option<&Probed<'_>>) -> Identified {

@@ -105,8 +105,9 @@ impl Sieve {
         if let (Some(_), Some(probed)) = (&item.id, event) {
             let view = EventView { json: &item.message.data, probed, is_masked: is_masked(&item.message) };
             let row = routed.and_then(|(place, target)| Some((place, target.row(view).ok()?)));
+            let event_type = self.identity.event_type(&item.message, probed);
             let raw = self.targets.raw.iter().filter_map(|place| {
-                let row = self.targets.raw_row(*place, &item.message)?;
+                let row = self.targets.raw_row(*place, &item.message, event_type.as_deref())?;
                 Some((*place, row))
             });
             item.rows = row.into_iter().chain(raw).collect();

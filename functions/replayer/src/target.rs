@@ -2,7 +2,7 @@
 
 use catalog::{Delivery, Stream, Table, TableSchema, dead_letters_table};
 use event::{Message, Rejection, Timestamp};
-use rows::{EventView, MaskKey, PayloadMask};
+use rows::{EventView, MaskKey, PayloadMask, RawEvent};
 use storage_write::{RowEncoder, Tables};
 
 use crate::{Mode, ReplayError, Request};
@@ -80,11 +80,11 @@ impl Targets {
     }
 
     /// The row that the raw table at this place has of the event of a message, but for its `ingest`; `None`: it takes none.
-    pub(crate) fn raw_row(&self, place: usize, message: &Message) -> Option<Vec<u8>> {
+    pub(crate) fn raw_row(&self, place: usize, message: &Message, event_type: Option<&str>) -> Option<Vec<u8>> {
         let mut row = Vec::with_capacity(message.data.len() + 256);
-        let encoder = &self.at(place)?.encoder;
-        let published_at = message.publish_time;
-        encoder.encode_raw(&message.data, is_masked(message), published_at, self.mask.as_ref(), &mut row).ok()?;
+        let (json, published_at) = (&message.data, message.publish_time);
+        let event = RawEvent { json, event_type, published_at, is_masked: is_masked(message) };
+        self.at(place)?.encoder.encode_raw(&event, self.mask.as_ref(), &mut row).ok()?;
         Some(row)
     }
 

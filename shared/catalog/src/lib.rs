@@ -27,6 +27,7 @@ mod rules;
 mod schema;
 mod shaping;
 mod stream;
+mod subscription;
 mod table;
 mod view;
 
@@ -53,5 +54,6 @@ pub use rules::Rules;
 pub use schema::{Field, FieldType, Mode, SchemaError, TableSchema};
 pub use shaping::{Carry, Flatten, Lookup, Match, Shaping, StarPointer, Step};
 pub use stream::{OnLedgerLoss, Stream};
+pub use subscription::Subscription;
 pub use table::{Partition, PartitionType, Table, TableName, UnknownFields};
 pub use view::View;

@@ -2,7 +2,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use event::{EventId, Message, Reason, Rejection, attribute};
 
-use crate::{ArchiveSettings, ContentHash, Cors, Feed, JsonPointer, MaskTree, Probed, Shaping, Table};
+use crate::{ArchiveSettings, ContentHash, Cors, Feed, JsonPointer, MaskTree, Probed, Shaping, Subscription, Table};
 
 /// A named channel: one receiver path, one Pub/Sub topic, its subscriptions, its archive prefix.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +36,8 @@ pub struct Stream {
     pub cors: Option<Cors>,
     /// What is fetched from the web for the stream.
     pub feeds: Vec<Feed>,
+    /// The subscriptions of its topic that are not Pipas' own.
+    pub subscriptions: Vec<Subscription>,
     /// The tables, in the order of their rules.
     pub tables: Vec<Table>,
 }

@@ -43,6 +43,7 @@ fn stream(tables: Vec<Table>) -> Stream {
         shaping: Default::default(),
         cors: None,
         feeds: Vec::new(),
+        subscriptions: Vec::new(),
         ordering_key: None,
         dedupe_window: Duration::from_secs(1),
         on_ledger_loss: OnLedgerLoss::Nack,

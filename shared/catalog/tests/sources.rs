@@ -35,7 +35,8 @@ flatten: { at: /entity/*/updates/*, carry: { trip_id: /entity/*/trip/id, at: /he
 lookup:
   stops: { file: stops.csv, key: stop_id, from: /stop_id, match: [exact, suffix], suffixes: ns, columns: [name] }
 filter: { has: [/stop_id], lacks: [/gone] }
-cors: { origins: [https://www.example.com] }";
+cors: { origins: [https://www.example.com] }
+subscriptions: { live: { filter: 'attributes:type', retention: 1h }, other: {} }";
 
 #[test]
 fn every_key_is_read() {
@@ -52,6 +53,10 @@ fn every_key_is_read() {
     let lookup = &stream.shaping.lookups[0];
     assert_eq!((lookup.matches.as_slice(), lookup.suffixes.as_str()), ([Match::Exact, Match::Suffix].as_slice(), "NS"));
     assert_eq!(lookup.find("A1N").map(|row| row[0].as_str()), Some("One"));
+    let [live, other] = stream.subscriptions.as_slice() else { panic!("{:?}", stream.subscriptions) };
+    assert_eq!((live.id.as_str(), live.filter.as_str()), ("transit-live", "attributes:type"));
+    assert_eq!((live.ack_deadline, live.retention), (Duration::from_secs(60), Duration::from_secs(3600)));
+    assert_eq!((other.filter.as_str(), other.retention), ("", Duration::from_secs(7 * 86_400)));
     let cors = stream.cors.as_ref().expect("cors");
     assert!(cors.credentials && cors.allows("https://www.example.com") && !cors.allows("https://example.com"));
 }
@@ -76,7 +81,10 @@ lookup:
   stops: { file: none.csv, key: stop_id, from: /stop_id, columns: [name] }
   lines: { file: stops.csv, key: line, from: /line, match: [fuzzy], suffixes: N1, columns: [name, color], missing: skip }
 filter: { having: [/a] }
-cors: { origins: ['*', https://Example.com, https://a.example/], credentials: sure }";
+cors: { origins: ['*', https://Example.com, https://a.example/], credentials: sure }
+subscriptions:
+  Live: { filter: '', ack_deadline: 5s, retention: 60d, push: https://a.example }
+  bare:";
     insta::assert_snapshot!(load(bad, STOPS).expect_err("problems"));
 }
 
@@ -88,6 +96,7 @@ fn what_contradicts_itself_is_refused() {
         load(WHOLE, "stop_id,name\nA1,One\nA1,Two\n"),
         load(WHOLE, "stop_id,name\nA1\n"),
         load("lookup: { s: { file: stops.csv, key: stop_id, from: /s, columns: [name], suffix_to: name } }", STOPS),
+        load("subscriptions: { live: {}, loader: {} }", STOPS),
     ];
     insta::assert_snapshot!(all.map(|loaded| loaded.expect_err("a problem")).join("\n"));
 }

@@ -11,6 +11,7 @@ module "pipas" {
   operators           = var.producers
   readers             = var.readers
   emails              = var.emails
+  mask_key            = var.mask_key
   ledger              = { memory_gb = 1, has_replica = false }
   archive             = { delete_after_days = 30, versioning = false }
   functions           = { loader = { max = 2 }, receiver = { max = 2 } }

@@ -28,6 +28,12 @@ variable "readers" {
   nullable    = false
 }
 
+variable "mask_key" {
+  description = "The secret that holds the key of hashed columns, and its version: needed where the catalog masks by hash."
+  type        = object({ secret = string, version = string })
+  default     = null
+}
+
 variable "emails" {
   description = "Who is told when something is wrong, by e-mail."
   type        = set(string)

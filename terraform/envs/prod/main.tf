@@ -13,6 +13,8 @@ module "pipas" {
   is_public             = var.is_public
   operators             = var.operators
   readers               = var.readers
+  mask_key              = var.mask_key
+  subscribers           = var.subscribers
   feed_secrets          = var.feed_secrets
   ledger                = var.ledger
   archive               = var.archive

@@ -21,7 +21,28 @@ locals {
       dead_letter_subscription = "${name}-dead-letter"
       is_ordered               = try(coalesce(stream.ordering_key), null) != null
       max_delivery_attempts    = try(coalesce(stream.max_delivery_attempts), 100)
+
+      # Those that are not Pipas' own, by the names in the catalog.
+      subscriptions = {
+        for key, further in try(coalesce(stream.subscriptions), {}) : key => {
+          id                   = "${name}-${key}"
+          filter               = trimspace(try(coalesce(further.filter), ""))
+          ack_deadline_seconds = local._seconds_of[try(coalesce(further.ack_deadline), "60s")]
+          retention_seconds    = local._seconds_of[try(coalesce(further.retention), "7d")]
+        }
+      }
     }
+  }
+
+  # The durations of subscriptions in seconds.
+  _durations = toset(concat(["60s", "7d"], flatten([
+    for stream in local.document.streams : [
+      for further in try(values(stream.subscriptions), []) :
+      compact([try(further.ack_deadline, null), try(further.retention, null)])
+    ]
+  ])))
+  _seconds_of = {
+    for text in local._durations : text => tonumber(substr(text, 0, length(text) - 1)) * local.seconds[substr(text, length(text) - 1, 1)]
   }
 
   # Every table with its stream, by `dataset.table`.
@@ -117,6 +138,11 @@ locals {
       ) : word if !startswith(jsonencode(word), "\"")
     ]) > 0
   ]
+
+  # Whether a mask needs the key that values are hashed under.
+  hashes = anytrue([
+    for declared in values(local._declared) : contains(try(values(declared.table.mask), []), "hash")
+  ])
 
   datasets = toset([for name in concat(keys(local.tables), keys(local.views)) : split(".", name)[0]])
 }

@@ -3,8 +3,8 @@ output "streams" {
   value       = local.streams
 
   precondition {
-    condition     = length(setintersection(["true", "false"], keys(local.streams))) == 0
-    error_message = "Write streams that are named yes, no, on or off in quotation marks."
+    condition     = length(setintersection(["true", "false"], concat(keys(local.streams), flatten([for stream in local.streams : keys(stream.subscriptions)])))) == 0
+    error_message = "Write streams and subscriptions that are named yes, no, on or off in quotation marks."
   }
 }
 
@@ -49,6 +49,11 @@ output "archive" {
 output "has_registry" {
   description = "Whether write streams are registered in a bucket."
   value       = try(coalesce(local.document.registry), "storage") == "storage"
+}
+
+output "hashes" {
+  description = "Whether a column is masked by a hash, so that the loaders need a key."
+  value       = local.hashes
 }
 
 output "feeds" {

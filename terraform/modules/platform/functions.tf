@@ -139,9 +139,13 @@ locals {
   secret_env = {
     for function in local.deployed : function => merge(
       local.functions[function].uses_ledger ? { PIPAS_REDIS_URL = module.ledger.url_secret } : {},
+      contains(local.maskers, function) ? { PIPAS_MASK_KEY = var.mask_key } : {},
       function == "poller" ? var.feed_secrets : {},
     )
   }
+
+  # Those that make rows and dead letters, and so mask what is in them.
+  maskers = var.mask_key == null ? [] : ["loader", "deadletter"]
 
   # Who may call what: producers the receiver, and each caller its own function.
   invokers = {
@@ -199,7 +203,16 @@ module "function" {
   } : {}
 
   # A function that begins with a new catalog must find what the catalog declares.
-  depends_on = [module.stream, module.warehouse]
+  depends_on = [module.stream, module.warehouse, google_secret_manager_secret_iam_member.masker]
+}
+
+resource "google_secret_manager_secret_iam_member" "masker" {
+  for_each = toset(local.maskers)
+
+  project   = var.project
+  secret_id = var.mask_key.secret
+  role      = "roles/secretmanager.secretAccessor"
+  member    = module.identity.member[each.value]
 }
 
 # The replayer takes the tokens of its caller alone; operators may have them made.

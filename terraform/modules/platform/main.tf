@@ -131,6 +131,7 @@ module "stream" {
   labels       = var.labels
   pubsub_agent = google_project_service_identity.agent["pubsub.googleapis.com"].member
   compactor    = module.identity.member["compactor"]
+  subscribers  = lookup(var.subscribers, each.key, {})
 
   loader = {
     uri      = local.uri["loader"]

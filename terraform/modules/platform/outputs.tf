@@ -11,6 +11,11 @@ output "replayer_url" {
 output "streams" {
   description = "The streams."
   value       = sort(keys(module.catalog.streams))
+
+  precondition {
+    condition     = !module.catalog.hashes || var.mask_key != null
+    error_message = "The catalog masks columns by hash: name the secret with the key in `mask_key`."
+  }
 }
 
 output "topics" {

@@ -164,6 +164,24 @@ variable "schedules" {
   nullable = false
 }
 
+variable "mask_key" {
+  description = "The secret that holds the key of hashed columns, and its version: needed where the catalog masks by hash. Another key gives other hashes."
+  type        = object({ secret = string, version = string })
+  default     = null
+}
+
+variable "subscribers" {
+  description = "Who pulls the subscriptions that the catalog's streams declare: by the stream and the subscription's name there, IAM members by a name for each."
+  type        = map(map(map(string)))
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = length(setsubtract(keys(var.subscribers), keys(yamldecode(file(var.catalog_file)).streams))) == 0
+    error_message = "Subscribers are of streams that the catalog has."
+  }
+}
+
 variable "feed_secrets" {
   description = "The environment variables that the catalog's feeds name: each a secret's id and its version."
   type        = map(object({ secret = string, version = string }))

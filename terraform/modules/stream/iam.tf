@@ -16,6 +16,17 @@ resource "google_pubsub_subscription_iam_member" "compactor" {
   member       = var.compactor
 }
 
+resource "google_pubsub_subscription_iam_member" "subscriber" {
+  for_each = merge([
+    for name, members in var.subscribers : { for key, member in members : "${name}/${key}" => { name = name, member = member } }
+  ]...)
+
+  project      = var.project
+  subscription = google_pubsub_subscription.further[each.value.name].name
+  role         = "roles/pubsub.subscriber"
+  member       = each.value.member
+}
+
 # Pub/Sub itself moves a message to the dead-letter topic: it publishes it there, and acknowledges it here.
 resource "google_pubsub_topic_iam_member" "forwarder" {
   project = var.project

@@ -112,6 +112,24 @@ resource "google_pubsub_subscription" "dead_letter" {
   }
 }
 
+# What the catalog declares for programs beside Pipas. Where the stream is ordered, so are they.
+resource "google_pubsub_subscription" "further" {
+  for_each = var.stream.subscriptions
+
+  project                    = var.project
+  name                       = each.value.id
+  topic                      = google_pubsub_topic.events.id
+  labels                     = local.labels
+  ack_deadline_seconds       = each.value.ack_deadline_seconds
+  message_retention_duration = "${each.value.retention_seconds}s"
+  enable_message_ordering    = var.stream.is_ordered
+  filter                     = each.value.filter == "" ? null : each.value.filter
+
+  expiration_policy {
+    ttl = ""
+  }
+}
+
 locals {
   labels = merge(var.labels, { stream = substr(var.name, 0, 63) })
 }

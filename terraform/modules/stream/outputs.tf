@@ -12,6 +12,11 @@ output "subscriptions" {
   }
 }
 
+output "further_subscriptions" {
+  description = "The ids of the subscriptions that are not Pipas' own, by their names in the catalog."
+  value       = { for name, subscription in google_pubsub_subscription.further : name => subscription.name }
+}
+
 output "dead_letter_topic" {
   description = "The full name of the topic of messages whose deliveries are used up."
   value       = google_pubsub_topic.dead_letter.id

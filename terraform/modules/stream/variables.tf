@@ -18,6 +18,13 @@ variable "stream" {
     dead_letter_subscription = string
     is_ordered               = bool
     max_delivery_attempts    = number
+
+    subscriptions = optional(map(object({
+      id                   = string
+      filter               = string
+      ack_deadline_seconds = number
+      retention_seconds    = number
+    })), {})
   })
 }
 
@@ -40,6 +47,18 @@ variable "publishers" {
 variable "compactor" {
   description = "Who pulls the archive subscription: an IAM member."
   type        = string
+}
+
+variable "subscribers" {
+  description = "Who pulls the stream's further subscriptions: by the subscription's name in the catalog, IAM members by a name for each."
+  type        = map(map(string))
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = length(setsubtract(keys(var.subscribers), keys(var.stream.subscriptions))) == 0
+    error_message = "Subscribers are of subscriptions that the catalog's stream has: ${join(", ", keys(var.stream.subscriptions))}."
+  }
 }
 
 variable "pubsub_agent" {

@@ -5,13 +5,14 @@ mod shop;
 mod transit;
 
 use std::{
+    io::Write,
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use bytes::{BufMut, Bytes, BytesMut};
 use clap::{Args, ValueEnum};
 use futures::{StreamExt, TryStreamExt};
@@ -47,6 +48,9 @@ pub(crate) struct FeedArgs {
     /// The stream that takes the events; without it the one that is named like the example
     #[arg(long)]
     stream: Option<String>,
+    /// Print the events that would be sent, one a line, and send nothing
+    #[arg(long, conflicts_with = "stops")]
+    print: bool,
     /// Where transit's feed is served
     #[arg(long, default_value = "127.0.0.1:8099", value_name = "ADDRESS")]
     address: SocketAddr,
@@ -109,6 +113,7 @@ pub(crate) async fn feed(global: &Global, args: FeedArgs) -> anyhow::Result<Exit
     }
     let seed = args.seed.unwrap_or_else(rand::random);
     match args.example {
+        Example::Transit if args.print => bail!("transit's events are what its feed becomes: --print has none to show"),
         Example::Transit => transit::serve(args.address, seed, args.rate, args.duration).await,
         Example::CourierChat => {
             let first_order = seed % 1_000_000 * 1_000;
@@ -126,13 +131,17 @@ async fn send(
     seed: u64,
     lines: impl Iterator<Item = Line>,
 ) -> anyhow::Result<ExitCode> {
+    let count = u64::from(args.rate) * args.duration.as_secs();
+    let lines = lines.take(usize::try_from(count)?);
+    if args.print {
+        return print(lines);
+    }
     let endpoints = Endpoints::find(&global.data_dir)?;
     let stream = args.stream.clone().unwrap_or_else(|| args.example.stream().to_owned());
     let poster = Poster::new(&endpoints.receiver, &stream)?;
-    let count = u64::from(args.rate) * args.duration.as_secs();
     let each = args.rate.div_ceil(REQUESTS_PER_SECOND) as usize;
     let started = Instant::now();
-    let batches = Batches { lines: lines.take(usize::try_from(count)?), each };
+    let batches = Batches { lines, each };
     let sent = futures::stream::iter(batches.enumerate())
         .then(|(number, batch)| async move {
             let turn = (number * each) as f64 / f64::from(args.rate);
@@ -175,6 +184,16 @@ async fn send(
     Ok(if refused == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+fn print(mut lines: impl Iterator<Item = Line>) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let written = lines.try_for_each(|line| writeln!(out, "{}", line.json)).and_then(|()| out.flush());
+    match written {
+        // Whoever reads has had enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        written => Ok(written.map(|()| ExitCode::SUCCESS)?),
+    }
+}
+
 /// So many lines at a time.
 struct Batches<I> {
     lines: I,
@@ -215,7 +234,7 @@ mod tests {
     #[test]
     fn the_same_seed_gives_the_same_events() {
         let shop = |seed| shop::Events::new(seed).take(50).collect::<Vec<_>>();
-        let search = |seed| search::Events::new(seed).take(50).collect::<Vec<_>>();
+        let search = |seed| search::Events::new(seed).take(500).collect::<Vec<_>>();
         assert_eq!((shop(7), search(7)), (shop(7), search(7)));
         assert_ne!(shop(7), shop(8));
         assert_ne!(search(7), search(8));

@@ -42,6 +42,7 @@ fn stream(name: &str, event_id: Option<&str>, ordering_key: Option<&str>) -> Str
         shaping: Default::default(),
         cors: None,
         feeds: Vec::new(),
+        subscriptions: Vec::new(),
         ordering_key: ordering_key.and_then(JsonPointer::parse),
         dedupe_window: Duration::from_secs(60),
         on_ledger_loss: OnLedgerLoss::Nack,

@@ -9,6 +9,7 @@ use super::{
     cursor::{Cursor, PathStyle, Report},
     document::Node,
     name, quotas, stream,
+    subscriptions::Taken,
 };
 use crate::{
     ArchiveSettings, Catalog, CatalogError, Quotas, Registry, Stream, TableName, View, dead_letters_table,
@@ -55,7 +56,7 @@ fn read_streams(folder: &Folder<'_>, at: &Cursor<'_>, archive: &ArchiveSettings)
         at.problem("expected at least one stream");
     }
     let mut feeds: BTreeMap<String, &str> = BTreeMap::new();
-    let mut streams = BTreeMap::new();
+    let (mut streams, mut subscriptions) = (BTreeMap::new(), Taken::default());
     for (name, entry) in &entries {
         let Some(stream) = stream::read(folder, name, entry, archive) else { continue };
         for feed in &stream.feeds {
@@ -63,6 +64,7 @@ fn read_streams(folder: &Folder<'_>, at: &Cursor<'_>, archive: &ArchiveSettings)
                 entry.problem(format!("the feed `{}` is the stream `{other}`'s already", feed.name));
             }
         }
+        subscriptions.claim(&stream, entry);
         streams.insert(stream.name.clone(), stream);
     }
     streams

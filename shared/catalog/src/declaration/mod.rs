@@ -16,6 +16,7 @@ mod rules;
 mod schema;
 mod shaping;
 mod stream;
+mod subscriptions;
 mod table;
 mod when;
 

@@ -7,7 +7,7 @@ use super::{
     event_id::{self, EventIds},
     feeds,
     file::Folder,
-    name, shaping,
+    name, shaping, subscriptions,
     table::{self, Inherited},
     when,
 };
@@ -43,6 +43,7 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>, default: &A
     let shaping = shaping::read(folder, &shaping);
     let cors = settings.optional("cors").map(|at| cors::read(&at));
     let feeds = settings.optional("feeds").map_or(Some(Vec::new()), |at| feeds::read(&at));
+    let further = settings.optional("subscriptions").map_or(Some(Vec::new()), |at| subscriptions::read(name, &at));
     let (event_id, content_hash) = match event_id.flatten() {
         Some(EventIds::Pointer(pointer)) => (Some(pointer), None),
         Some(EventIds::ContentHash(hash)) => (None, Some(hash)),
@@ -79,6 +80,7 @@ pub(super) fn read(folder: &Folder<'_>, name: &str, at: &Cursor<'_>, default: &A
         shaping: shaping?,
         cors: cors.flatten(),
         feeds: feeds?,
+        subscriptions: further?,
         tables: tables?,
     })
 }

@@ -248,6 +248,43 @@ pub const KEYS: &[Key] = &[
         "none",
     ),
     key(
+        "streams.*.subscriptions",
+        Map,
+        Default("none"),
+        "Pull subscriptions of the stream's topic for programs of your own, by name: each gets every message from when it was \
+         made, in real time and beside the warehouse. Its id is `STREAM-NAME`.",
+        "{ live: {} }",
+    ),
+    key(
+        "streams.*.subscriptions.*",
+        Settings,
+        Required,
+        "A subscription. Where the stream has an `ordering_key`, the messages of one key come in order.",
+        "{ filter: 'attributes.type = \"order\"' }",
+    ),
+    key(
+        "streams.*.subscriptions.*.filter",
+        Text,
+        Default("none: every message"),
+        "A filter over the messages' attributes, in [Pub/Sub's language](https://cloud.google.com/pubsub/docs/subscription-message-filter). \
+         It cannot be changed later.",
+        "attributes.type = \"order\"",
+    ),
+    key(
+        "streams.*.subscriptions.*.ack_deadline",
+        Duration,
+        Default("`60s`"),
+        "How long a subscriber may take over a message before it comes again, 10s to 10m.",
+        "60s",
+    ),
+    key(
+        "streams.*.subscriptions.*.retention",
+        Duration,
+        Default("`7d`"),
+        "How long a message is kept that nobody has acked, 10m to 31d.",
+        "7d",
+    ),
+    key(
         "streams.*.tables",
         Map,
         Required,

@@ -113,6 +113,27 @@ run "raw_tables" {
   }
 }
 
+run "subscriptions_and_masks" {
+  command = plan
+
+  variables {
+    file = "tests/fixture/subscribed.yaml"
+  }
+
+  assert {
+    condition = output.streams["trips"].subscriptions == {
+      board = { id = "trips-board", filter = "", ack_deadline_seconds = 60, retention_seconds = 604800 }
+      late  = { id = "trips-late", filter = "attributes.state = \"late\"", ack_deadline_seconds = 120, retention_seconds = 86400 }
+    }
+    error_message = "A stream's further subscriptions are what the catalog says, else the defaults."
+  }
+
+  assert {
+    condition     = output.hashes
+    error_message = "A column that is hashed needs a key."
+  }
+}
+
 run "feeds" {
   command = plan
 

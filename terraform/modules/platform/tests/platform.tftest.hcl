@@ -150,6 +150,36 @@ run "feeds_bring_the_poller" {
   }
 }
 
+run "hashes_need_their_key" {
+  command = plan
+
+  variables {
+    catalog_file = "../catalog/tests/fixture/subscribed.yaml"
+  }
+
+  expect_failures = [output.streams]
+}
+
+run "loaders_get_the_key_and_subscribers_their_subscription" {
+  command = apply
+
+  variables {
+    catalog_file = "../catalog/tests/fixture/subscribed.yaml"
+    mask_key     = { secret = "mask-key", version = "1" }
+    subscribers  = { trips = { board = { screens = "serviceAccount:screens@example" } } }
+  }
+
+  assert {
+    condition     = [for function, secrets in local.secret_env : function if contains(keys(secrets), "PIPAS_MASK_KEY")] == ["deadletter", "loader"]
+    error_message = "Who makes rows and dead letters has the key, and nobody else."
+  }
+
+  assert {
+    condition     = module.stream["trips"].further_subscriptions == { board = "trips-board", late = "trips-late" }
+    error_message = "The catalog's further subscriptions are made."
+  }
+}
+
 run "more_loaders_than_connections_are_noticed" {
   command = apply
 

@@ -43,6 +43,37 @@ run "a_stream_has_what_the_catalog_names" {
   }
 }
 
+run "further_subscriptions_are_for_those_who_are_named" {
+  command = plan
+
+  variables {
+    stream = {
+      topic                    = "events"
+      loader_subscription      = "events-loader"
+      archive_subscription     = "events-archive"
+      dead_letter_topic        = "events-dead-letter"
+      dead_letter_subscription = "events-dead-letter"
+      is_ordered               = false
+      max_delivery_attempts    = 100
+
+      subscriptions = {
+        live = { id = "events-live", filter = "", ack_deadline_seconds = 60, retention_seconds = 86400 }
+      }
+    }
+    subscribers = { live = { board = "serviceAccount:board@example" } }
+  }
+
+  assert {
+    condition     = google_pubsub_subscription.further["live"].name == "events-live" && google_pubsub_subscription.further["live"].message_retention_duration == "86400s"
+    error_message = "A further subscription is what the catalog says."
+  }
+
+  assert {
+    condition     = google_pubsub_subscription_iam_member.subscriber["live/board"].member == "serviceAccount:board@example" && google_pubsub_subscription_iam_member.subscriber["live/board"].role == "roles/pubsub.subscriber"
+    error_message = "Who is named may pull it."
+  }
+}
+
 run "deliveries_show_a_token_of_the_one_who_may_call" {
   command = plan
 
