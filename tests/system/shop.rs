@@ -140,7 +140,10 @@ impl Sent {
             sum.1.insert(text("/user_id")?);
             sum.2 += 1;
         }
-        let row = |(platform, (sessions, users, activities)): (_, (BTreeSet<_>, BTreeSet<_>, u64))| json!({ "platform": platform, "sessions": sessions.len(), "users": users.len(), "activities": activities });
+        let row = |(platform, (sessions, users, activities)): (_, (BTreeSet<_>, BTreeSet<_>, u64))| {
+            let (sessions, users) = (sessions.len(), users.len());
+            json!({ "platform": platform, "sessions": sessions, "users": users, "activities": activities })
+        };
         Ok(sums.into_iter().map(row).collect())
     }
 }

@@ -193,11 +193,12 @@ fn headways(rows: &[Value]) -> anyhow::Result<Vec<Value>> {
         of_stop.entry(stop).or_default().insert((arrival, vehicle, trip));
     }
     let pairs = of_stop.iter().flat_map(|(stop, arrivals)| {
-        arrivals.iter().zip(arrivals.iter().skip(1)).map(move |(one, next)| (stop, one, next))
+        arrivals.iter().copied().zip(arrivals.iter().copied().skip(1)).map(move |(one, next)| (stop, one, next))
     });
-    let row = |(stop, one, next): (&String, &(i64, &str, &str), &(i64, &str, &str))| {
+    let row = |(stop, (since, previous, _), (at, vehicle, _))| {
         json!({
-            "stop_id": stop, "previous_vehicle_id": one.1, "vehicle_id": next.1, "since": one.0, "at": next.0, "seconds": next.0 - one.0,
+            "stop_id": stop, "previous_vehicle_id": previous, "vehicle_id": vehicle,
+            "since": since, "at": at, "seconds": at - since,
         })
     };
     Ok(pairs.filter(|(_, one, next)| next.0 - one.0 <= 1200).map(row).collect())
