@@ -195,12 +195,13 @@ fn headways(rows: &[Value]) -> anyhow::Result<Vec<Value>> {
     let pairs = of_stop.iter().flat_map(|(stop, arrivals)| {
         arrivals.iter().zip(arrivals.iter().skip(1)).map(move |(one, next)| (stop, one, next))
     });
-    let row = |(stop, one, next): (&String, &(i64, &str, &str), &(i64, &str, &str))| {
+    let close = pairs.filter(|(_, one, next)| next.0 - one.0 <= 1200);
+    let rows = close.map(|(stop, one, next)| {
         json!({
             "stop_id": stop, "previous_vehicle_id": one.1, "vehicle_id": next.1, "since": one.0, "at": next.0, "seconds": next.0 - one.0,
         })
-    };
-    Ok(pairs.filter(|(_, one, next)| next.0 - one.0 <= 1200).map(row).collect())
+    });
+    Ok(rows.collect())
 }
 
 /// The pairs of consecutive updates of a vehicle that stands at a stop, at most 300 seconds apart.
