@@ -179,14 +179,6 @@ async fn terraform_makes_of_the_examples_what_up_makes() -> anyhow::Result<()> {
     compare(&Example::catalog("all")).await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn terraform_understands_the_examples() -> anyhow::Result<()> {
-    for name in ["shop", "transit"] {
-        compare(&Example::catalog(name)).await?;
-    }
-    Ok(())
-}
-
 /// The metrics of the catalogue page, and whether each is a histogram; `None` where there is no page.
 fn catalogued() -> Option<BTreeMap<String, bool>> {
     let page = std::fs::read_to_string(root().join("docs/metrics.md")).ok()?;

@@ -193,15 +193,15 @@ fn headways(rows: &[Value]) -> anyhow::Result<Vec<Value>> {
         of_stop.entry(stop).or_default().insert((arrival, vehicle, trip));
     }
     let pairs = of_stop.iter().flat_map(|(stop, arrivals)| {
-        arrivals.iter().copied().zip(arrivals.iter().copied().skip(1)).map(move |(one, next)| (stop, one, next))
+        arrivals.iter().zip(arrivals.iter().skip(1)).map(move |(one, next)| (stop, one, next))
     });
-    let row = |(stop, (since, previous, _), (at, vehicle, _))| {
+    let close = pairs.filter(|(_, one, next)| next.0 - one.0 <= 1200);
+    let rows = close.map(|(stop, one, next)| {
         json!({
-            "stop_id": stop, "previous_vehicle_id": previous, "vehicle_id": vehicle,
-            "since": since, "at": at, "seconds": at - since,
+            "stop_id": stop, "previous_vehicle_id": one.1, "vehicle_id": next.1, "since": one.0, "at": next.0, "seconds": next.0 - one.0,
         })
-    };
-    Ok(pairs.filter(|(_, one, next)| next.0 - one.0 <= 1200).map(row).collect())
+    });
+    Ok(rows.collect())
 }
 
 /// The pairs of consecutive updates of a vehicle that stands at a stop, at most 300 seconds apart.
