@@ -263,7 +263,7 @@ impl World {
     fn function(&self, name: &str, more: &[(&'static str, String)]) -> anyhow::Result<Process> {
         let mut env = self.endpoints.environment(&self.catalog);
         env.push(("PIPAS_REDIS_URL", Self::redis_url()?));
-        env.push(("PIPAS_COMPACTOR_IDLE_MS", "500".to_owned()));
+        env.push(("PIPAS_COMPACTOR_IDLE_MS", "1500".to_owned()));
         env.extend(self.env.iter().chain(more).cloned());
         Process::function(name, &env)
     }

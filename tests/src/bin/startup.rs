@@ -56,6 +56,11 @@ async fn main() -> anyhow::Result<()> {
     let not_asked =
         ["PIPAS_PUBSUB_ENDPOINT", "PIPAS_BIGQUERY_ENDPOINT", "PIPAS_BIGQUERY_STORAGE_ENDPOINT", "PIPAS_PUSH_AUTH"];
     env.retain(|(name, _)| !not_asked.contains(name));
+    // An image has one file of authorities, and a platform whose metadata server answers at once: here it refuses at once.
+    env.push(("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt".to_owned()));
+    env.push(("GCE_METADATA_HOST", "127.0.0.1:1".to_owned()));
+    env.push(("PIPAS_TASKS_QUEUE", "projects/p/locations/l/queues/polls".to_owned()));
+    env.push(("PIPAS_POLLER_URL", "https://poller".to_owned()));
     env.push(("PIPAS_PUSH_AUDIENCE", "https://loader".to_owned()));
     env.push(("PIPAS_PUSH_SERVICE_ACCOUNT", "push@pipas-local.iam.gserviceaccount.com".to_owned()));
     let mut contenders = contenders(&args)?;
