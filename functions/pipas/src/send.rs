@@ -24,7 +24,7 @@ use crate::{
 /// The longest body that a request carries, unless one line is longer.
 const BATCH_BYTES: usize = 1 << 20;
 /// How many requests are under way at once.
-const CONCURRENCY: usize = 8;
+const CONCURRENCY: usize = 16;
 /// How many refused lines are shown to people.
 const SHOWN: usize = 20;
 

@@ -98,8 +98,8 @@ run "raw_tables" {
   }
 
   assert {
-    condition     = [for column in jsondecode(output.tables["transit.all"].schema) : column.name] == ["payload", "published_at", "ingest"]
-    error_message = "A raw table has the event, a time, and how the row came to be."
+    condition     = [for column in jsondecode(output.tables["transit.all"].schema) : column.name] == ["payload", "published_at", "event_type", "ingest"]
+    error_message = "A raw table has the event, a time, its type, and how the row came to be."
   }
 
   assert {
