@@ -10,6 +10,7 @@ use clap::Args;
 use futures::{StreamExt, TryStreamExt};
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
 use serde::Serialize;
+use tokio::time::timeout;
 
 use crate::{
     account::Account,
@@ -27,6 +28,8 @@ const VIEW: &str = "courier_chat.customer_courier_conversations";
 const CONCURRENCY: usize = 32;
 /// How long the backlog may take to empty.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// How long what was sent before is waited for.
+const CALM: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
@@ -61,7 +64,12 @@ pub(crate) async fn demo(global: &Global, args: DemoArgs) -> anyhow::Result<Exit
         bail!("--twice takes a share from 0 to 1, found {}", args.twice);
     }
     let endpoints = Endpoints::find(&global.data_dir)?;
-    let before = account(global, &endpoints).await?.0;
+    // What was sent before is not the demo's. An instance that was killed may have lost some counts, so this does not go on for ever.
+    let is_calm = |now: Account| now.settled() >= now.received;
+    let before = match timeout(CALM, when(global, &endpoints, is_calm)).await {
+        Ok(calm) => calm?,
+        Err(_) => account(global, &endpoints).await?.0,
+    };
     let started = Instant::now();
 
     let mut lines: Vec<Line> = Conversations::new(args.seed, args.conversations).flatten().collect();
@@ -77,7 +85,9 @@ pub(crate) async fn demo(global: &Global, args: DemoArgs) -> anyhow::Result<Exit
         .try_collect::<()>()
         .await?;
 
-    let account = settled(global, &endpoints, before, lines.len() as u64).await?;
+    let sent = lines.len() as u64;
+    let is_settled = |since: Account| since.received >= sent && since.settled() >= since.received;
+    let account = when(global, &endpoints, |now| is_settled(now - before)).await? - before;
     let report = Report {
         conversations: args.conversations,
         lines: lines.len(),
@@ -106,17 +116,16 @@ async fn account(global: &Global, endpoints: &Endpoints) -> anyhow::Result<(Acco
     Ok((status.account, status.backlog))
 }
 
-/// Waits until what was sent has a final outcome and the backlog is empty.
-async fn settled(global: &Global, endpoints: &Endpoints, before: Account, sent: u64) -> anyhow::Result<Account> {
+/// The stream's account once the backlog is empty and `holds` is true of it.
+async fn when(global: &Global, endpoints: &Endpoints, holds: impl Fn(Account) -> bool) -> anyhow::Result<Account> {
     let started = Instant::now();
     loop {
         let (now, backlog) = account(global, endpoints).await?;
-        let since = now - before;
-        if backlog == 0 && since.received >= sent && since.settled() >= since.received {
-            return Ok(since);
+        if backlog == 0 && holds(now) {
+            return Ok(now);
         }
         if started.elapsed() > PATIENCE {
-            bail!("after {} s the backlog still holds {backlog} messages: {since:?}", PATIENCE.as_secs());
+            bail!("after {} s the backlog still holds {backlog} messages: {now:?}", PATIENCE.as_secs());
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
