@@ -40,9 +40,7 @@ impl Example {
 
     /// The result of a query, a row an object.
     pub fn query(&self, sql: &str) -> anyhow::Result<Vec<Value>> {
-        let output = pipas(self.data.path(), &["query", sql, "--json"])?;
-        anyhow::ensure!(output.status.success(), "{sql}: {}", said(&output));
-        Ok(serde_json::from_slice(&output.stdout)?)
+        Ok(serde_json::from_value(self.printed(&["query", sql])?)?)
     }
 
     /// What a command beside it prints with `--json`.

@@ -11,6 +11,7 @@ use event::Timestamp;
 use futures::{StreamExt, stream};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
+use service::chain;
 
 use crate::{
     Compactor,
@@ -20,7 +21,6 @@ use crate::{
     object::Place,
     report::{self, StreamReport},
 };
-use service::chain;
 
 /// Streams that are drained at once.
 const STREAMS: usize = 4;

@@ -9,12 +9,12 @@ use archive::{Broom, MergeError, Swept, entries, merge, plan, sweep};
 use catalog::Stream;
 use event::Timestamp;
 use futures::{StreamExt, stream};
+use service::chain;
 
 use crate::{
     Compactor,
     report::{MergeReport, MergedObject, State},
 };
-use service::chain;
 
 /// How far a pass looks back: a message is no older than Pub/Sub keeps it, which is seven days unless the subscription says
 /// otherwise; `from` looks back further.

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use dedupe::{Expected, NewState};
 use event::Timestamp;
 use exactly_once::{Answer, Claim, State};
+use service::chain;
 use storage_write::{AppendError, RowFailure};
 
 use crate::{
@@ -14,7 +15,6 @@ use crate::{
     table::{Purpose, Table},
     version::OpenTable,
 };
-use service::chain;
 
 /// The short id of the stream that each table has.
 const DEFAULT_STREAM: &str = "_default";

@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 use catalog::TableName;
 use dedupe::LedgerError;
 use exactly_once::{CallId, Claim, Claimed, EventKey, Expected, Input, NewState, PayloadHash, State, Want};
+use service::chain;
 use tokio::time::Instant;
 
 use crate::{loader::Services, quota::UsedUp, writer::Done};
-use service::chain;
 
 /// How long a write stream that is wanted waits for the ledger to be whole.
 const CREATE_PATIENCE: Duration = Duration::from_secs(5);

@@ -87,7 +87,7 @@ impl Config {
             "the audience of the push token",
             "the e-mail address of the subscriptions' service account",
         );
-        let mask_key = mask_key(&mut read);
+        let mask_key = read.secret("PIPAS_MASK_KEY", |key| MaskKey::new(&key.into()));
         let buffer_bytes = read.or("PIPAS_LOADER_BUFFER_BYTES", "a number of bytes", 128 * MIB);
         if buffer_bytes < 32 * MIB || u32::try_from(buffer_bytes).is_err() {
             read.problem(
@@ -132,17 +132,6 @@ fn ledger(read: &mut EnvReader<'_>) -> LedgerConfig {
     match url {
         Some(url) => LedgerConfig::Redis { url: url.into(), buckets },
         None => LedgerConfig::InProcess { journal },
-    }
-}
-
-fn mask_key(read: &mut EnvReader<'_>) -> Option<MaskKey> {
-    let key: Option<String> = read.optional("PIPAS_MASK_KEY", "a key");
-    match MaskKey::new(&SecretString::from(key?)) {
-        Ok(key) => Some(key),
-        Err(error) => {
-            read.problem("PIPAS_MASK_KEY", error.to_string());
-            None
-        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use catalog::{TableName, dead_letters_table};
 use event::{DeadLetterId, EventId, Outcome, Rejection};
 use exactly_once::{Answer, Limits, PayloadHash};
+use service::chain;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +17,6 @@ use crate::{
     version::OpenTable,
     writer,
 };
-use service::chain;
 
 /// An event that cannot be loaded, and why.
 #[derive(Debug)]

@@ -7,10 +7,10 @@ use event::Timestamp;
 use exactly_once::{Input, is_reopening};
 use registry::Registry;
 use serde_json::Value;
+use service::chain;
 use storage_write::{CallError, TablesError, WriteStreamName};
 
 use crate::{loader::Services, recovery::RecoveryError, writer::Done};
-use service::chain;
 
 /// Why nobody knows whether a stream takes rows.
 #[derive(Debug, thiserror::Error)]

@@ -21,6 +21,7 @@ use event::Timestamp;
 use http::HeaderMap;
 use registry::{Entry, Registry};
 use serde::Serialize;
+use service::chain;
 
 use crate::{
     error::LoaderError,
@@ -28,7 +29,6 @@ use crate::{
     loader::{Inner, Services},
     recovery::{Claimed, RecoveryError},
 };
-use service::chain;
 
 /// How long a stream is remembered after the longest window is over.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);

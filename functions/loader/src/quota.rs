@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use catalog::Quotas;
 use parking_lot::Mutex;
+use service::chain;
 use tokio::time::Instant;
 
 use crate::{loader::Services, metrics::Metrics};
-use service::chain;
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 

@@ -52,7 +52,7 @@ impl Origin {
 
     /// Whether the event was perhaps masked before: it was a dead letter, and was sent again.
     pub(crate) fn is_masked(&self) -> bool {
-        self.message.attribute(PayloadMask::ATTRIBUTE) == Some("true")
+        PayloadMask::is_on(&self.message)
     }
 
     /// What the event says, and how often it was redriven; `id` is what stands for its content, where that is so. A redriven event

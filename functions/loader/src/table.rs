@@ -9,6 +9,7 @@ use std::{
 use catalog::{Rules, TableName, UnknownFields};
 use exactly_once::Limits;
 use parking_lot::{Mutex, RwLock};
+use service::chain;
 use storage_write::LiveEncoder;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,6 @@ use crate::{
     version::{OpenTable, PAUSE, Parts},
     writer::Driver,
 };
-use service::chain;
 
 /// How long a table that was looked at is believed to be what it was, as far as repetitions go.
 const BELIEVED: Duration = Duration::from_secs(10);

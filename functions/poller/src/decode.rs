@@ -4,26 +4,14 @@ use bytes::Bytes;
 use catalog::FeedFormat;
 use serde_json::value::RawValue;
 
+use crate::faults::Faults;
+
 /// A feed's documents, each one JSON object, and what else it holds.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Documents {
     pub(crate) documents: Vec<Bytes>,
-    /// How many parts are none.
-    pub(crate) bad: u64,
-    /// What is wrong with the first of them.
-    pub(crate) faults: Vec<String>,
-}
-
-/// How many faults are told. A feed of some megabytes may have millions.
-pub(crate) const TOLD: usize = 20;
-
-impl Documents {
-    fn fault(&mut self, detail: impl FnOnce() -> String) {
-        self.bad += 1;
-        if self.faults.len() < TOLD {
-            self.faults.push(detail());
-        }
-    }
+    /// The parts that are none.
+    pub(crate) faults: Faults,
 }
 
 /// Why bytes are no feed of their format.
@@ -83,10 +71,10 @@ fn lines(body: &Bytes) -> Result<Documents, DecodeError> {
         let place = || format!("line {}", number + 1);
         match serde_json::from_slice::<&RawValue>(line) {
             Ok(element) => put(body, element, place, &mut found),
-            Err(error) => found.fault(|| format!("{}: {error}", place())),
+            Err(error) => found.faults.add(|| format!("{}: {error}", place())),
         }
     }
-    match (found.documents.is_empty(), found.faults.first()) {
+    match (found.documents.is_empty(), found.faults.told.first()) {
         (true, Some(first)) => Err(DecodeError::Lines(first.clone())),
         (true, None) => Err(DecodeError::Empty),
         (false, _) => Ok(found),
@@ -97,7 +85,7 @@ fn put(body: &Bytes, element: &RawValue, place: impl Fn() -> String, found: &mut
     if element.get().starts_with('{') {
         found.documents.push(body.slice_ref(element.get().as_bytes()));
     } else {
-        found.fault(|| format!("{}: expected a JSON object", place()));
+        found.faults.add(|| format!("{}: expected a JSON object", place()));
     }
 }
 
@@ -114,7 +102,7 @@ mod tests {
     fn read(format: FeedFormat, body: &str) -> Result<(Vec<String>, Vec<String>), String> {
         let found = documents(format, &Bytes::copy_from_slice(body.as_bytes())).map_err(|error| error.to_string())?;
         let text = |bytes: Bytes| String::from_utf8_lossy(&bytes).into_owned();
-        Ok((found.documents.into_iter().map(text).collect(), found.faults))
+        Ok((found.documents.into_iter().map(text).collect(), found.faults.told))
     }
 
     #[test]
@@ -135,8 +123,8 @@ mod tests {
     fn of_many_faults_the_first_are_told() {
         let body = Bytes::from(format!("{{}}\n{}", "7\n".repeat(100_000)));
         let found = documents(FeedFormat::Ndjson, &body).expect("a document");
-        assert_eq!((found.documents.len(), found.bad, found.faults.len()), (1, 100_000, TOLD));
-        assert_eq!(found.faults[0], "line 2: expected a JSON object");
+        assert_eq!((found.documents.len(), found.faults.count, found.faults.told.len()), (1, 100_000, 20));
+        assert_eq!(found.faults.told[0], "line 2: expected a JSON object");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use event::Timestamp;
 use hashbrown::HashSet;
 use http::HeaderMap;
+use service::chain;
 use sha2::{Digest, Sha256};
 use shape::Missing;
 
@@ -27,7 +28,6 @@ use crate::{
     source::{Answer, SourceError, Validators},
     state::{self, State as Known},
 };
-use service::chain;
 
 /// What a fetch may take beyond the feed's own time before another may begin.
 const SLACK: Duration = Duration::from_secs(30);
@@ -133,7 +133,7 @@ impl Inner {
             Err(error) => return Ok(Err(error.into())),
         };
         let mut entities = feed.outlet.entities(feed.name(), documents);
-        if let (true, 0, Some(first)) = (entities.events.is_empty(), entities.filtered, entities.faults.first()) {
+        if let (true, 0, Some(first)) = (entities.events.is_empty(), entities.filtered, entities.faults.told.first()) {
             return Ok(Err(FeedError::NoEvents(first.clone())));
         }
         let all: HashSet<[u8; 16]> = entities.events.iter().map(|entity| entity.key).collect();
@@ -146,16 +146,16 @@ impl Inner {
         let published = entities.events.len();
         feed.outlet.publish(entities.events).await?;
         *feed.last.lock() = Last::new(hash, all);
-        if let Some(first) = entities.faults.first() {
-            tracing::warn!(feed = feed.name(), count = entities.bad, first, "parts of the feed are no events");
+        if let Some(first) = entities.faults.told.first() {
+            tracing::warn!(feed = feed.name(), count = entities.faults.count, first, "parts of the feed are no events");
         }
         let not_found = entities.missing.0.iter().map(|(lookup, (_, values))| (lookup.clone(), values.clone()));
         let report = FetchReport {
             published,
             repeated: found - published,
             filtered: entities.filtered,
-            bad: entities.bad,
-            faults: entities.faults,
+            bad: entities.faults.count,
+            faults: entities.faults.told,
             not_found: not_found.collect(),
             ..FetchReport::nothing(feed.name(), FetchResult::Published)
         };

@@ -8,6 +8,7 @@
 mod config;
 mod decode;
 mod error;
+mod faults;
 mod feed;
 mod fetch;
 mod lease;

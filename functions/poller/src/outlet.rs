@@ -9,10 +9,7 @@ use pubsub::{MAX_MESSAGE_BYTES, Outgoing, PublishError, Publisher};
 use sha2::{Digest, Sha256};
 use shape::{Missing, Shape};
 
-use crate::{
-    decode::{Documents, TOLD},
-    error::PollerError,
-};
+use crate::{decode::Documents, error::PollerError, faults::Faults};
 
 /// Messages that are published at once.
 const BATCH: usize = 2000;
@@ -33,8 +30,7 @@ pub(crate) struct Entities {
     pub(crate) events: Vec<Entity>,
     pub(crate) filtered: u64,
     pub(crate) missing: Missing,
-    pub(crate) bad: u64,
-    pub(crate) faults: Vec<String>,
+    pub(crate) faults: Faults,
 }
 
 /// One event of a feed.
@@ -43,16 +39,6 @@ pub(crate) struct Entity {
     /// What makes it the same as one of another snapshot.
     pub(crate) key: [u8; 16],
     message: Outgoing,
-}
-
-impl Entities {
-    /// A part of the feed that is no event.
-    pub(crate) fn fault(&mut self, detail: String) {
-        self.bad += 1;
-        if self.faults.len() < TOLD {
-            self.faults.push(detail);
-        }
-    }
 }
 
 impl Outlet {
@@ -65,8 +51,8 @@ impl Outlet {
     pub(crate) fn entities(&self, feed: &str, documents: Documents) -> Entities {
         let attributes = BTreeMap::from([(FEED.to_owned(), feed.to_owned())]);
         let now = Timestamp::now();
-        let Documents { documents, bad, faults } = documents;
-        let mut found = Entities { bad, faults, ..Entities::default() };
+        let Documents { documents, faults } = documents;
+        let mut found = Entities { faults, ..Entities::default() };
         for document in documents {
             let events = match &self.shape {
                 None => vec![document],
@@ -77,7 +63,7 @@ impl Outlet {
                         shaped.events
                     }
                     Err(rejection) => {
-                        found.fault(rejection.to_string());
+                        found.faults.add(|| rejection.to_string());
                         continue;
                     }
                 },
@@ -85,7 +71,7 @@ impl Outlet {
             for data in events {
                 match self.entity(feed, data, &attributes, now) {
                     Ok(entity) => found.events.push(entity),
-                    Err(detail) => found.fault(detail),
+                    Err(detail) => found.faults.add(|| detail),
                 }
             }
         }

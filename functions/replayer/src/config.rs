@@ -40,13 +40,7 @@ impl Config {
             "the audience of the trigger's token",
             "the e-mail address of the trigger's service account",
         );
-        let mask_key = match read.optional::<String>("PIPAS_MASK_KEY", "a key").map(|key| MaskKey::new(&key.into())) {
-            Some(Err(error)) => {
-                read.problem("PIPAS_MASK_KEY", error.to_string());
-                None
-            }
-            key => key.and_then(Result::ok),
-        };
+        let mask_key = read.secret("PIPAS_MASK_KEY", |key| MaskKey::new(&key.into()));
         read.finish()?;
         Ok(Self {
             catalog,

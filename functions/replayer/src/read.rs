@@ -9,13 +9,13 @@ use archive::{ForeignRecords, ReadError, Records};
 use bytes::{Buf, Bytes, BytesMut};
 use event::Message;
 use objects::{ObjectStore, StoreError};
+use service::chain;
 use tokio::sync::mpsc;
 
 use crate::{
     foreign,
     listing::{Expected, Place, Source},
 };
-use service::chain;
 
 /// The largest object that is held in memory.
 const HELD: u64 = 16 << 20;

@@ -5,15 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use catalog::Probed;
 use event::{EventId, Message, Timestamp};
 use parking_lot::Mutex;
-use rows::EventView;
+use rows::{EventView, PayloadMask};
 
-use crate::{
-    Mode, Progress, Request,
-    age::Age,
-    identity::Identity,
-    overlap::Overlap,
-    target::{Targets, is_masked},
-};
+use crate::{Mode, Progress, Request, age::Age, identity::Identity, overlap::Overlap, target::Targets};
 
 /// Decides for each message of a run.
 #[derive(Debug)]
@@ -103,7 +97,7 @@ impl Sieve {
         let routed = item.table.and_then(|place| Some((place, self.targets.at(place)?)));
         // An event without a usable id is a dead letter.
         if let (Some(_), Some(probed)) = (&item.id, event) {
-            let view = EventView { json: &item.message.data, probed, is_masked: is_masked(&item.message) };
+            let view = EventView { json: &item.message.data, probed, is_masked: PayloadMask::is_on(&item.message) };
             let row = routed.and_then(|(place, target)| Some((place, target.row(view).ok()?)));
             let event_type = self.identity.event_type(&item.message, probed);
             let raw = self.targets.raw.iter().filter_map(|place| {
@@ -134,7 +128,7 @@ impl Sieve {
         let with_id = event.filter(|_| item.id.is_some());
         let would_be_letter = || match (target, with_id) {
             (Some(target), Some(probed)) => {
-                let view = EventView { json: &item.message.data, probed, is_masked: is_masked(&item.message) };
+                let view = EventView { json: &item.message.data, probed, is_masked: PayloadMask::is_on(&item.message) };
                 target.row(view).is_err()
             }
             // An event without a usable id is a dead letter too.

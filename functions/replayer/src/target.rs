@@ -83,7 +83,7 @@ impl Targets {
     pub(crate) fn raw_row(&self, place: usize, message: &Message, event_type: Option<&str>) -> Option<Vec<u8>> {
         let mut row = Vec::with_capacity(message.data.len() + 256);
         let (json, published_at) = (&message.data, message.publish_time);
-        let event = RawEvent { json, event_type, published_at, is_masked: is_masked(message) };
+        let event = RawEvent { json, event_type, published_at, is_masked: PayloadMask::is_on(message) };
         self.at(place)?.encoder.encode_raw(&event, self.mask.as_ref(), &mut row).ok()?;
         Some(row)
     }
@@ -119,11 +119,6 @@ impl Target {
             Delivery::ExactlyOnce | Delivery::AtLeastOnce => false,
         }
     }
-}
-
-/// Whether the event of a message was perhaps masked before: it was a dead letter, and was sent again.
-pub(crate) fn is_masked(message: &Message) -> bool {
-    message.attribute(PayloadMask::ATTRIBUTE) == Some("true")
 }
 
 /// When a table was made; `None`: it is not there.

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use catalog::{MaskTree, Stream};
+use event::Message;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -18,6 +19,11 @@ pub struct PayloadMask {
 impl PayloadMask {
     /// The attribute of a message whose payload was masked: a dead letter's, that is sent again.
     pub const ATTRIBUTE: &'static str = "pipas-masked";
+
+    /// Whether the payload of a message was perhaps masked before.
+    pub fn is_on(message: &Message) -> bool {
+        message.attribute(Self::ATTRIBUTE) == Some("true")
+    }
 
     /// What the tables of `stream` mask together; `None`: nothing, and payloads are kept as they were received.
     pub fn of(stream: &Stream, key: &MaskKey) -> Option<Self> {

@@ -69,6 +69,21 @@ impl EnvReader<'_> {
         self.optional(name, expected).unwrap_or(default)
     }
 
+    /// The value of a secret that may be absent, as `read` takes it. What is wrong with it is told without showing it.
+    pub fn secret<T, E: fmt::Display>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        match read(self.env.get(name)?) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.problem(name, error.to_string());
+                None
+            }
+        }
+    }
+
     /// The value of a variable that may be absent, and is the URL of an HTTP server.
     pub fn url(&mut self, name: &'static str) -> Option<String> {
         let url = self.optional(name, "a URL");

@@ -12,12 +12,12 @@ use std::{sync::Arc, time::Duration};
 use dedupe::LedgerError;
 use event::Timestamp;
 use registry::{Generation, Raised, Registry, RegistryError};
+use service::chain;
 use storage_write::TablesError;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{fence::FenceError, loader::Services};
-use service::chain;
 
 /// How often the ledger is told that it was in use.
 const BEAT: Duration = Duration::from_secs(1);

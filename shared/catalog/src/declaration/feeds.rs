@@ -21,7 +21,7 @@ pub(super) fn read(at: &Cursor<'_>) -> Option<Vec<Feed>> {
 fn feed(name: &str, at: &Cursor<'_>) -> Option<Feed> {
     const FORMATS: [(&str, FeedFormat); 3] =
         [("json", FeedFormat::Json), ("ndjson", FeedFormat::Ndjson), ("gtfs_realtime", FeedFormat::GtfsRealtime)];
-    if !is_feed(name) {
+    if !name::is_label(name, 1..=100) {
         at.problem(format!(
             "expected a feed's name: at most 100 lower-case letters, digits and hyphens, a letter first, found `{name}`"
         ));
@@ -61,12 +61,6 @@ const URL: &str = "a URL that begins with `http://` or `https://`, or `{ env: NA
 
 fn is_url(text: &str) -> bool {
     text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).is_some_and(|rest| !rest.is_empty())
-}
-
-fn is_feed(name: &str) -> bool {
-    (1..=100).contains(&name.len())
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-')
 }
 
 fn at_most(at: &Cursor<'_>, most: Duration, why: &str) -> Option<Duration> {

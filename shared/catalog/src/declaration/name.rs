@@ -1,6 +1,6 @@
 //! The naming rules of Pub/Sub and BigQuery.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use crate::TableName;
 
@@ -10,10 +10,14 @@ pub(super) const STREAM: &str =
 /// Stream names are topic ids and prefixes of subscription ids, which begin with a letter, hold at most 255 characters and
 /// are not `goog…` (<https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names>); they stand in URLs and in object names too.
 pub(super) fn is_stream(name: &str) -> bool {
-    (3..=200).contains(&name.len())
+    is_label(name, 3..=200) && !name.starts_with("goog")
+}
+
+/// Lower-case letters, digits and hyphens, a letter first, of one of these lengths.
+pub(super) fn is_label(name: &str, lengths: RangeInclusive<usize>) -> bool {
+    lengths.contains(&name.len())
         && name.starts_with(|first: char| first.is_ascii_lowercase())
         && name.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '-')
-        && !name.starts_with("goog")
 }
 
 pub(super) const TABLE: &str = "`dataset.table`: the dataset of at most 1024 letters, digits and underscores, the table of at \

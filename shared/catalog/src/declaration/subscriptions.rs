@@ -20,7 +20,7 @@ pub(super) fn read(stream: &str, at: &Cursor<'_>) -> Option<Vec<Subscription>> {
 
 fn subscription(stream: &str, name: &str, at: &Cursor<'_>) -> Option<Subscription> {
     const FILTER: &str = "a filter of Pub/Sub's over attributes, of 1 to 256 bytes";
-    let is_named = is_name(name);
+    let is_named = name::is_label(name, 1..=40);
     if !is_named {
         at.problem(format!(
             "expected a subscription's name: at most 40 lower-case letters, digits and hyphens, a letter first, found `{name}`"
@@ -41,12 +41,6 @@ fn subscription(stream: &str, name: &str, at: &Cursor<'_>) -> Option<Subscriptio
     settings.finish();
     let id = format!("{stream}-{name}");
     Some(Subscription { id, filter: filter?, ack_deadline: ack_deadline?, retention: retention? }).filter(|_| is_named)
-}
-
-fn is_name(name: &str) -> bool {
-    (1..=40).contains(&name.len())
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
 }
 
 fn bounded(at: &Cursor<'_>, (least, most): (Duration, Duration), why: &str) -> Option<Duration> {
