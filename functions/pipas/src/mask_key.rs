@@ -1,6 +1,10 @@
 //! The key of masks on this machine.
 
-use std::{io::Write, os::unix::fs::OpenOptionsExt, path::Path};
+use std::{
+    io::{ErrorKind, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
 
 use anyhow::Context;
 use rand::Rng;
@@ -14,20 +18,29 @@ pub(crate) fn of(data_dir: &Path) -> anyhow::Result<String> {
         return Ok(key);
     }
     let file = data_dir.join(FILE);
-    match std::fs::read_to_string(&file) {
-        Ok(key) => return Ok(key.trim().to_owned()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
+    match kept(&file)? {
+        Some(key) => Ok(key),
+        None => make(&file),
     }
-    make(&file)
 }
 
 /// The same, but none is made: another one than the loader's would give other hashes. `None`: of a project of Google's, of
 /// which this machine knows nothing.
 pub(crate) fn known(data_dir: Option<&Path>) -> anyhow::Result<Option<MaskKey>> {
-    let kept = || data_dir.and_then(|folder| std::fs::read_to_string(folder.join(FILE)).ok());
-    let key = std::env::var("PIPAS_MASK_KEY").ok().or_else(|| kept().map(|key| key.trim().to_owned()));
+    let key = match (std::env::var("PIPAS_MASK_KEY"), data_dir) {
+        (Ok(key), _) => Some(key),
+        (Err(_), Some(folder)) => kept(&folder.join(FILE))?,
+        (Err(_), None) => None,
+    };
     key.map(|key| MaskKey::new(&key.into()).context("PIPAS_MASK_KEY")).transpose()
+}
+
+fn kept(file: &Path) -> anyhow::Result<Option<String>> {
+    match std::fs::read_to_string(file) {
+        Ok(key) => Ok(Some(key.trim().to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+    }
 }
 
 fn make(file: &Path) -> anyhow::Result<String> {

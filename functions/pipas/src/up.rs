@@ -32,6 +32,8 @@ use crate::{
 };
 
 const PROJECT: &str = "pipas-local";
+/// How often the archive's small objects are merged.
+const MERGE_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How often the janitor looks after the write streams.
 const JANITOR_EVERY: Duration = Duration::from_secs(10 * 60);
 /// How often the account is written down.
@@ -261,6 +263,7 @@ impl Instance {
     /// Starts what runs by the clock: the triggers of the compactor and the janitor, and the account.
     fn schedule(&mut self, args: &UpArgs, data: &DataDir) {
         let compactor = format!("{}/compact", self.endpoints.compactor);
+        self.trigger("merge", format!("{compactor}?merge=true"), MERGE_EVERY);
         self.trigger("compactor", compactor, Duration::from_secs(args.compact_every));
         self.trigger("janitor", format!("{}/janitor", self.endpoints.loader), JANITOR_EVERY);
         let (endpoints, streams, carried) = (self.endpoints.clone(), self.streams.clone(), self.carried.clone());
