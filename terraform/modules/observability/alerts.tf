@@ -20,6 +20,19 @@ locals {
       EOT
     }
 
+    late = {
+      title    = "events become rows late"
+      severity = "WARNING"
+      duration = "900s"
+      query    = <<-EOT
+        histogram_quantile(${var.objectives.freshness}, sum by (le, stream) (rate(pipas_loader_freshness_seconds_bucket[10m]))) > ${var.objectives.freshness_seconds}
+      EOT
+      meaning  = <<-EOT
+        For a quarter of an hour more than ${format("%.3g", (1 - var.objectives.freshness) * 100)} % of a stream's events have taken longer than ${var.objectives.freshness_seconds} s from acceptance to row.
+        The dashboard tells which part of the way takes the time: AppendRows, the ledger, or loaders that start. Where little arrives, it is the start: `functions.loader.min = 1` ends it.
+      EOT
+    }
+
     archive = {
       title    = "the compactor does not run"
       severity = "ERROR"

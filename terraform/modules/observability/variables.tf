@@ -74,13 +74,14 @@ variable "thresholds" {
 }
 
 variable "objectives" {
-  description = "What is promised over 28 days."
+  description = "What is promised over 28 days: of requests, that they are answered (availability), and within latency_ms (latency); of minutes, that no event waits longer than backlog_seconds (freshness). That same share of events is a row within freshness_seconds, or the alert `late` says so."
   type = object({
     availability      = optional(number, 0.999)
     latency           = optional(number, 0.99)
     latency_ms        = optional(number, 500)
     freshness         = optional(number, 0.99)
     freshness_seconds = optional(number, 1)
+    backlog_seconds   = optional(number, 60)
   })
   default  = {}
   nullable = false

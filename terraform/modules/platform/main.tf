@@ -49,6 +49,8 @@ module "keys" {
       "storage.googleapis.com"  = "serviceAccount:${data.google_storage_project_service_account.this[0].email_address}"
     },
   )
+
+  depends_on = [google_project_service.this, google_project_service.keys]
 }
 
 module "ledger" {
@@ -72,6 +74,8 @@ module "ledger" {
 
   users          = { for function in ["loader", "deadletter"] : function => module.identity.member[function] }
   registry_users = { for function in setintersection(local.deployed, ["loader", "deadletter", "poller"]) : function => module.identity.member[function] }
+
+  depends_on = [google_project_service.this]
 }
 
 module "archive" {
@@ -93,7 +97,7 @@ module "archive" {
 
   # A replay keeps its checkpoints beside what it reads.
   writers = { for function in ["compactor", "replayer"] : function => module.identity.member[function] }
-  readers = local.auditors
+  readers = merge(local.auditors, var.operators)
 
   depends_on = [google_project_service.this]
 }
@@ -116,6 +120,8 @@ module "warehouse" {
   storage_billing_model = var.storage_billing_model
   kms_key               = local.kms_key
   labels                = var.labels
+
+  depends_on = [google_project_service.this]
 }
 
 module "stream" {
@@ -146,6 +152,8 @@ module "stream" {
   }
 
   publishers = merge({ for name in local.publishers : name => module.identity.member[name] }, var.operators)
+
+  depends_on = [google_project_service.this]
 }
 
 module "telemetry" {

@@ -91,6 +91,8 @@ module "audit" {
     email  = google_service_account.auditor[0].email
     member = google_service_account.auditor[0].member
   }
+
+  depends_on = [google_project_service.this]
 }
 
 # Who starts the audits, and nothing else.
@@ -100,6 +102,8 @@ resource "google_service_account" "auditor" {
   project      = var.project
   account_id   = "${var.prefix}-start-audit"
   display_name = "Pipas: starts audits"
+
+  depends_on = [google_project_service.this]
 }
 
 locals {

@@ -249,6 +249,7 @@ variable "objectives" {
     latency_ms        = optional(number, 500)
     freshness         = optional(number, 0.99)
     freshness_seconds = optional(number, 1)
+    backlog_seconds   = optional(number, 60)
   })
   default  = {}
   nullable = false

@@ -46,6 +46,8 @@ module "edge" {
   requests_per_minute = var.edge.requests_per_minute
   blocked_ranges      = var.edge.blocked_ranges
   labels              = var.labels
+
+  depends_on = [google_project_service.this]
 }
 
 module "perimeter" {
@@ -58,4 +60,6 @@ module "perimeter" {
   is_enforced    = var.perimeter.is_enforced
   producers      = var.perimeter.producers
   operators      = var.perimeter.operators
+
+  depends_on = [google_project_service.this]
 }

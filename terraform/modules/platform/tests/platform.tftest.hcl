@@ -115,6 +115,11 @@ run "everything_that_is_optional" {
     condition     = length(module.perimeter) == 1 && length(module.budget) == 1
     error_message = "What is asked for is made."
   }
+
+  assert {
+    condition     = local.invokers["receiver"] == { uptime = google_project_service_identity.agent["monitoring.googleapis.com"].member }
+    error_message = "Cloud Monitoring's agent is made before it is let in."
+  }
 }
 
 # Only planned: a key cannot be destroyed, not even a test's.
@@ -148,6 +153,11 @@ run "feeds_bring_the_poller" {
     condition     = contains(keys(local.secret_env["poller"]), "FLEET_KEY") && local.env["poller"]["PIPAS_POLLER_URL"] == "https://pipas-poller-123456789012.europe-west1.run.app"
     error_message = "The poller gets what the feeds name, and its own address."
   }
+
+  assert {
+    condition     = { for secret, grant in google_secret_manager_secret_iam_member.poller : secret => grant.role } == { fleet-key = "roles/secretmanager.secretAccessor", fleet-url = "roles/secretmanager.secretAccessor" }
+    error_message = "The poller may read them."
+  }
 }
 
 run "hashes_need_their_key" {
@@ -170,8 +180,13 @@ run "loaders_get_the_key_and_subscribers_their_subscription" {
   }
 
   assert {
-    condition     = [for function, secrets in local.secret_env : function if contains(keys(secrets), "PIPAS_MASK_KEY")] == ["deadletter", "loader"]
+    condition     = [for function, secrets in local.secret_env : function if contains(keys(secrets), "PIPAS_MASK_KEY")] == ["deadletter", "loader", "replayer"]
     error_message = "Who makes rows and dead letters has the key, and nobody else."
+  }
+
+  assert {
+    condition     = toset(keys(google_secret_manager_secret_iam_member.masker)) == toset(["loader", "deadletter", "replayer"])
+    error_message = "Who has the key may read it."
   }
 
   assert {
