@@ -61,11 +61,13 @@ variable "thresholds" {
   description = "When somebody is told."
   type = object({
     unacked_seconds     = optional(number, 300)
-    unarchived_seconds  = optional(number, 3600)
+    undelivered         = optional(number, 1000000)
+    unarchived_seconds  = optional(number, 7200)
     refused_share       = optional(number, 0.2)
     dead_letters        = optional(number, 0)
     append_errors_share = optional(number, 0.05)
     ledger_memory_share = optional(number, 0.8)
+    ledger_connections  = optional(number, 50000)
     edge_errors_share   = optional(number, 0.01)
     quota_share         = optional(number, 0.7)
   })

@@ -99,6 +99,9 @@ locals {
     }
   }
 
+  # The functions whose instances are in the network.
+  networked = [for function in local.deployed : function if local.functions[function].uses_ledger || local.is_closed]
+
   # Whose tokens a function takes. The receiver takes those of everybody whom IAM lets in.
   expected_caller = {
     for function in local.called : function => {
@@ -181,8 +184,10 @@ module "function" {
   revision             = local.sizes[each.key].revision
   ingress              = each.key == "receiver" ? local.open_ingress : each.key == "replayer" ? "INGRESS_TRAFFIC_ALL" : "INGRESS_TRAFFIC_INTERNAL_ONLY"
   invokers             = local.invokers[each.key]
-  network              = local.functions[each.key].uses_ledger ? module.network.network : null
-  subnetwork           = local.functions[each.key].uses_ledger ? module.network.subnetwork : null
+  network              = contains(local.networked, each.key) ? module.network.network : null
+  subnetwork           = contains(local.networked, each.key) ? module.network.subnetwork : null
+  sends_all            = local.is_closed
+  tags                 = each.key == "poller" ? ["pipas", module.network.feeds_tag] : ["pipas"]
   collector            = var.telemetry.is_on ? module.telemetry[0].collector : null
   trace_share          = var.telemetry.trace_share
   binary_authorization = var.binary_authorization
@@ -202,6 +207,7 @@ module "function" {
   # A function that begins with a new catalog must find what the catalog declares.
   depends_on = [
     google_project_service.this,
+    google_binary_authorization_policy.this,
     module.stream,
     module.warehouse,
     google_secret_manager_secret_iam_member.masker,
@@ -248,7 +254,7 @@ check "loaders_fit_bigquerys_connections" {
 # An instance takes two addresses, and those that end keep theirs for a while.
 check "instances_fit_the_subnet" {
   assert {
-    condition     = 4 * sum([for function in local.deployed : local.sizes[function].max if local.functions[function].uses_ledger]) <= pow(2, 32 - tonumber(split("/", var.network.functions_range)[1])) - 4
+    condition     = 4 * sum([for function in local.networked : local.sizes[function].max]) <= pow(2, 32 - tonumber(split("/", var.network.functions_range)[1])) - 4
     error_message = "The subnet ${var.network.functions_range} is too small for so many instances."
   }
 }

@@ -27,6 +27,8 @@ module "network" {
   region          = var.region
   functions_range = var.network.functions_range
   services_range  = var.network.services_range
+  is_closed       = local.is_closed
+  has_feeds       = local.has_feeds
 
   depends_on = [google_project_service.this]
 }
@@ -95,9 +97,12 @@ module "archive" {
   kms_key           = local.kms_key
   labels            = var.labels
 
-  # A replay keeps its checkpoints beside what it reads.
-  writers = { for function in ["compactor", "replayer"] : function => module.identity.member[function] }
-  readers = merge(local.auditors, var.operators)
+  deletion_protection = var.deletion_protection
+
+  # A replay keeps its checkpoints beside what it reads. Operators audit.
+  writers   = { compactor = module.identity.member["compactor"] }
+  replayers = { replayer = module.identity.member["replayer"] }
+  readers   = merge(local.auditors, var.operators)
 
   depends_on = [google_project_service.this]
 }

@@ -28,8 +28,9 @@ resource "google_project_service" "this" {
     var.edge == null ? [] : ["certificatemanager.googleapis.com"],
     var.cmek == null ? [] : ["cloudkms.googleapis.com"],
     var.archive.replica_location == null ? [] : ["storagetransfer.googleapis.com"],
+    var.binary_authorization ? ["binaryauthorization.googleapis.com"] : [],
     var.budget == null ? [] : ["billingbudgets.googleapis.com"],
-    var.perimeter == null ? [] : ["accesscontextmanager.googleapis.com"],
+    local.is_closed ? ["accesscontextmanager.googleapis.com", "dns.googleapis.com"] : [],
   ))
 
   project            = var.project
@@ -89,6 +90,9 @@ locals {
 
   # Cloud Monitoring looks at a receiver that is not open to everyone with a token of its agent.
   looks_with_token = var.uptime_check && !var.is_public
+
+  # Within a perimeter functions send everything through the network: what they send elsewhere comes from outside.
+  is_closed = var.perimeter != null
 
   location = coalesce(var.location, var.region)
 
