@@ -84,7 +84,9 @@ fn nothing_of_the_platform_is_made_before_its_services() -> anyhow::Result<()> {
         for (name, block) in blocks(&text) {
             seen += 1;
             // The catalog makes nothing; the project is there, and its services are the beginning.
-            let is_first = ["\"catalog\"", "\"google_project\"", "\"google_project_service\""].iter().any(|first| name.contains(first));
+            let is_first = ["\"catalog\"", "\"google_project\"", "\"google_project_service\""]
+                .iter()
+                .any(|first| name.contains(first));
             // A grant waits for the account that it names.
             let waits = block.contains("google_project_service.this")
                 || (name.contains("iam_member") && block.contains("module.identity."));
