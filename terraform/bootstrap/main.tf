@@ -2,15 +2,23 @@
 # hand; see docs/deploy.md. Its own state begins in a file and moves into the bucket that it makes.
 
 resource "google_project_service" "this" {
-  for_each = toset([
-    "artifactregistry.googleapis.com",
-    "cloudbuild.googleapis.com",
-    "cloudresourcemanager.googleapis.com",
-    "containeranalysis.googleapis.com",
-    "iam.googleapis.com",
-    "serviceusage.googleapis.com",
-    "storage.googleapis.com",
-  ])
+  for_each = toset(concat(
+    [
+      "artifactregistry.googleapis.com",
+      "cloudbuild.googleapis.com",
+      "cloudresourcemanager.googleapis.com",
+      "containeranalysis.googleapis.com",
+      "containerscanning.googleapis.com",
+      "iam.googleapis.com",
+      "iamcredentials.googleapis.com",
+      "serviceusage.googleapis.com",
+      "storage.googleapis.com",
+    ],
+    # Calls are counted in the project of the account that makes them.
+    var.manages.billing_account == null ? [] : ["billingbudgets.googleapis.com"],
+    var.manages.access_policy == null ? [] : ["accesscontextmanager.googleapis.com"],
+    var.manages.keys_project == null ? [] : ["cloudkms.googleapis.com"],
+  ))
 
   project            = var.project
   service            = each.value
@@ -77,9 +85,11 @@ module "registry" {
   project  = var.project
   location = var.region
   name     = var.prefix
-  writers  = var.repository == null ? {} : { ci = module.ci[0].plan_account.member }
   readers  = var.readers
-  labels   = { app = "pipas" }
+
+  # The one pushes what it has built, the other tags what it has deployed.
+  writers = var.repository == null ? {} : { ci = module.ci[0].plan_account.member, apply = module.ci[0].apply_account.member }
+  labels  = { app = "pipas" }
 
   depends_on = [google_project_service.this]
 }
@@ -98,6 +108,7 @@ module "ci" {
   registry       = "${var.region}-docker.pkg.dev/${var.project}/${var.prefix}"
   state_bucket   = google_storage_bucket.state.name
   plans_bucket   = google_storage_bucket.plans.name
+  manages        = var.manages
 
   depends_on = [google_project_service.this]
 }

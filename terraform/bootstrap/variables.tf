@@ -41,6 +41,17 @@ variable "branch" {
   nullable    = false
 }
 
+variable "manages" {
+  description = "What the environment uses beyond its project, so that Cloud Build may plan and apply it: the billing account of `budget`, the number of the access policy of `perimeter`, the project of the keys of `cmek`."
+  type = object({
+    billing_account = optional(string)
+    access_policy   = optional(string)
+    keys_project    = optional(string)
+  })
+  default  = {}
+  nullable = false
+}
+
 variable "readers" {
   description = "Who pulls images from another project, by a name for each: its Cloud Run service agent, as an IAM member."
   type        = map(string)

@@ -7,6 +7,7 @@ mod compactor;
 mod conversations;
 mod courier_chat;
 mod dead_letters;
+mod deployment;
 mod edges;
 mod emulator;
 mod exactly_once;

@@ -77,6 +77,27 @@ fn a_tree_without_certificate_authorities_shows_at_the_start() -> anyhow::Result
     Ok(())
 }
 
+/// What the container's own build holds to; `build` is let off, for a binary with debug information is large.
+#[test]
+fn a_tree_that_is_too_large_is_refused() -> anyhow::Result<()> {
+    let (catalog, dir) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    std::fs::write(catalog.path().join("pipas.yaml"), "streams: {}\n")?;
+    std::fs::create_dir(catalog.path().join("schemas"))?;
+    std::fs::create_dir(catalog.path().join("views"))?;
+    let tree = |name: &str| {
+        let mut command = Command::new(script("build-rootfs"));
+        command.arg("receiver").arg(dir.path().join(name)).arg("/bin/true").env("PIPAS_CATALOG_DIR", catalog.path());
+        command.env_remove("PIPAS_ANY_SIZE").output()
+    };
+    let small = tree("small")?;
+    ensure!(small.status.success(), "{}", String::from_utf8_lossy(&small.stderr));
+    std::fs::File::create(catalog.path().join("stations.csv"))?.set_len(26_000_000)?;
+    let large = tree("large")?;
+    let said = String::from_utf8_lossy(&large.stderr);
+    assert!(!large.status.success() && said.contains("bytes are more than"), "{said}");
+    Ok(())
+}
+
 #[test]
 fn a_function_that_does_not_exist_and_a_folder_that_is_not_empty_are_refused() -> anyhow::Result<()> {
     let dir = tempfile::tempdir()?;

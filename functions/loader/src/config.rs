@@ -45,6 +45,8 @@ pub enum LedgerConfig {
     Redis {
         /// The server, with its password: not shown.
         url: SecretString,
+        /// The PEM file of those who may have signed the server's certificate; `None`: the system's authorities.
+        authority: Option<PathBuf>,
         /// Over how many hash slots keys are spread.
         buckets: u8,
     },
@@ -122,6 +124,10 @@ fn ledger(read: &mut EnvReader<'_>) -> LedgerConfig {
     if buckets == 0 {
         read.problem("PIPAS_REDIS_BUCKETS", "expected a number from 1 to 255, found 0");
     }
+    let authority: Option<PathBuf> = read.optional("PIPAS_REDIS_CA", "the path of a PEM file");
+    if authority.is_some() && !url.as_ref().is_some_and(|url| url.starts_with("rediss://")) {
+        read.problem("PIPAS_REDIS_CA", "is for a server with TLS, and PIPAS_REDIS_URL does not begin with rediss://");
+    }
     let journal: Option<PathBuf> = read.optional("PIPAS_LEDGER_JOURNAL", "the path of a folder");
     if journal.is_some() && url.is_some() {
         read.problem("PIPAS_LEDGER_JOURNAL", "is for a ledger in the process, and PIPAS_REDIS_URL names another");
@@ -130,7 +136,7 @@ fn ledger(read: &mut EnvReader<'_>) -> LedgerConfig {
         read.problem("PIPAS_LEDGER_JOURNAL", "this build keeps no journal (feature `journal`)");
     }
     match url {
-        Some(url) => LedgerConfig::Redis { url: url.into(), buckets },
+        Some(url) => LedgerConfig::Redis { url: url.into(), authority, buckets },
         None => LedgerConfig::InProcess { journal },
     }
 }
@@ -190,16 +196,18 @@ mod tests {
             ("PIPAS_BIGQUERY_ENDPOINT", "localhost:1"),
             ("PIPAS_REDIS_URL", "redis://localhost"),
             ("PIPAS_REDIS_BUCKETS", "0"),
+            ("PIPAS_REDIS_CA", "/etc/ca.pem"),
             ("PIPAS_LOADER_BUFFER_BYTES", "1"),
             ("PIPAS_SUSPECT_AFTER", "soon"),
             ("PIPAS_APPEND_LIMIT", "2m"),
             ("PIPAS_MASK_KEY", "too short"),
         ]);
         insta::assert_snapshot!(Config::from_env(&env).expect_err("problems"), @r"
-        the environment has 9 bad variable(s):
+        the environment has 10 bad variable(s):
           GOOGLE_CLOUD_PROJECT: is not set; expected a project id
           PIPAS_BIGQUERY_ENDPOINT: expected a URL that starts with http:// or https://
           PIPAS_REDIS_BUCKETS: expected a number from 1 to 255, found 0
+          PIPAS_REDIS_CA: is for a server with TLS, and PIPAS_REDIS_URL does not begin with rediss://
           PIPAS_PUSH_AUDIENCE: is not set; expected the audience of the push token
           PIPAS_PUSH_SERVICE_ACCOUNT: is not set; expected the e-mail address of the subscriptions' service account
           PIPAS_MASK_KEY: expected a key of at least 16 bytes, found 9

@@ -17,6 +17,15 @@ pub enum StartError {
     /// The claim ledger could not be opened.
     #[error(transparent)]
     Ledger(#[from] dedupe::LedgerError),
+    /// The file of the ledger's authority cannot be read.
+    #[error("PIPAS_REDIS_CA: {} cannot be read", path.display())]
+    Authority {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The client of the registry's bucket could not be made.
     #[error("the registry of write streams cannot be reached")]
     Registry(#[from] objects::StoreError),

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{Router, routing::post};
 use catalog::{Catalog, TableName, dead_letters_table};
@@ -273,8 +273,12 @@ pub fn router(loader: Loader) -> App {
 
 fn ledger(config: &LedgerConfig) -> Result<Arc<dyn Ledger>, StartError> {
     match config {
-        LedgerConfig::Redis { url, buckets } => {
-            let settings = RedisSettings { buckets: *buckets, ..RedisSettings::new(url.clone()) };
+        LedgerConfig::Redis { url, authority, buckets } => {
+            let read = |path: &PathBuf| {
+                std::fs::read(path).map_err(|source| StartError::Authority { path: path.clone(), source })
+            };
+            let authority = authority.as_ref().map(read).transpose()?;
+            let settings = RedisSettings { authority, buckets: *buckets, ..RedisSettings::new(url.clone()) };
             let ledger = Arc::new(RedisLedger::new(&settings)?);
             tokio::spawn(look_at(Arc::clone(&ledger)));
             Ok(ledger)

@@ -91,6 +91,12 @@ pub enum LedgerError {
     /// The server answered with an error: it is full, read-only, or refuses us.
     #[error("the claim ledger refused a call")]
     Refused(#[source] redis::RedisError),
+    /// The server's URL or its authority is none that a connection can be made with.
+    #[error("the claim ledger cannot be connected to: {detail}")]
+    Unusable {
+        /// What is wrong.
+        detail: String,
+    },
     /// The server was not adopted for the generation of the call: it may have lost claims, or the generation is over.
     #[error("the claim ledger is not the one that was adopted for this generation: it may have lost claims")]
     Epoch,

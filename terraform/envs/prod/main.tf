@@ -6,6 +6,7 @@ module "pipas" {
   project               = var.project
   region                = var.region
   location              = var.location
+  prefix                = var.prefix
   catalog_file          = "${path.module}/../../../pipas.yaml"
   images                = var.images
   functions             = var.functions
@@ -18,10 +19,16 @@ module "pipas" {
   feed_secrets          = var.feed_secrets
   ledger                = var.ledger
   archive               = var.archive
+  subscriptions         = var.subscriptions
+  network               = var.network
+  schedules             = var.schedules
+  telemetry             = merge(var.telemetry, { collector_image = try(coalesce(var.telemetry.collector_image, var.collector_image), null) })
   message_regions       = [var.region]
   audit                 = var.audit_image == null ? null : { image = var.audit_image }
   emails                = var.emails
   channels              = var.channels
+  thresholds            = var.thresholds
+  objectives            = var.objectives
   uptime_check          = var.uptime_check
   edge                  = var.edge
   perimeter             = var.perimeter

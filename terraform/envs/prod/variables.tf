@@ -14,6 +14,13 @@ variable "location" {
   default     = null
 }
 
+variable "prefix" {
+  description = "What the names of everything begin with, but those of streams and datasets, which are the catalog's."
+  type        = string
+  default     = "pipas"
+  nullable    = false
+}
+
 variable "images" {
   description = "The functions' images by function, each by its digest: receiver, loader, compactor, deadletter, replayer, and poller where there are feeds."
   type        = map(string)
@@ -35,6 +42,12 @@ variable "functions" {
   }))
   default  = {}
   nullable = false
+}
+
+variable "collector_image" {
+  description = "The collector beside each function, by its digest, as Cloud Build copies it into the registry; null: Google's, by its tag."
+  type        = string
+  default     = null
 }
 
 variable "producers" {
@@ -113,6 +126,54 @@ variable "archive" {
   nullable = false
 }
 
+variable "subscriptions" {
+  description = "Times and bounds of the streams' subscriptions."
+  type = object({
+    ack_deadline_seconds = optional(number, 60)
+    retention            = optional(string, "604800s")
+    archive_retention    = optional(string, "604800s")
+    topic_retention      = optional(string)
+    minimum_backoff      = optional(string, "1s")
+    maximum_backoff      = optional(string, "600s")
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "network" {
+  description = "Addresses of the functions' instances, and of Google's services."
+  type = object({
+    functions_range = optional(string, "10.8.0.0/22")
+    services_range  = optional(string, "10.16.0.0/20")
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "schedules" {
+  description = "When what runs by the clock runs, as cron says it, in UTC; and whether none of it does. Feeds are somebody else's servers: they are deployed paused, until `feeds_paused = false`. The janitor's queries read a column of every table whole: its price grows with the tables, so it runs once a day."
+  type = object({
+    compact      = optional(string, "*/5 * * * *")
+    merge        = optional(string, "17 * * * *")
+    janitor      = optional(string, "40 1 * * *")
+    paused       = optional(bool, false)
+    feeds_paused = optional(bool, true)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "telemetry" {
+  description = "Whether functions hand traces and metrics to a collector beside them, and what share of requests is traced."
+  type = object({
+    is_on           = optional(bool, true)
+    trace_share     = optional(number, 0.01)
+    collector_image = optional(string)
+  })
+  default  = {}
+  nullable = false
+}
+
 variable "audit_image" {
   description = "The image of `pipas` by its digest, for the daily audit of each stream; null: nothing is audited."
   type        = string
@@ -133,6 +194,38 @@ variable "channels" {
   nullable    = false
 }
 
+variable "thresholds" {
+  description = "When somebody is told; see the module `observability`."
+  type = object({
+    unacked_seconds     = optional(number, 300)
+    undelivered         = optional(number, 1000000)
+    unarchived_seconds  = optional(number, 7200)
+    refused_share       = optional(number, 0.2)
+    dead_letters        = optional(number, 0)
+    append_errors_share = optional(number, 0.05)
+    ledger_memory_share = optional(number, 0.8)
+    ledger_connections  = optional(number, 50000)
+    edge_errors_share   = optional(number, 0.01)
+    quota_share         = optional(number, 0.7)
+  })
+  default  = {}
+  nullable = false
+}
+
+variable "objectives" {
+  description = "What is promised over 28 days; see the module `observability`."
+  type = object({
+    availability      = optional(number, 0.999)
+    latency           = optional(number, 0.99)
+    latency_ms        = optional(number, 500)
+    freshness         = optional(number, 0.99)
+    freshness_seconds = optional(number, 1)
+    backlog_seconds   = optional(number, 60)
+  })
+  default  = {}
+  nullable = false
+}
+
 variable "uptime_check" {
   description = "Whether the receiver is looked at from outside, every five minutes."
   type        = bool
@@ -151,11 +244,11 @@ variable "edge" {
 }
 
 variable "perimeter" {
-  description = "A perimeter of VPC Service Controls around the project; null: none."
+  description = "A perimeter of VPC Service Controls around the project, and who calls Google's APIs in it from outside: readers of tables and subscriptions, and operators who deploy; null: none."
   type = object({
     access_policy = string
     is_enforced   = optional(bool, false)
-    producers     = optional(map(string), {})
+    readers       = optional(map(string), {})
     operators     = optional(map(string), {})
   })
   default = null
@@ -177,6 +270,7 @@ variable "budget" {
     billing_account = string
     amount          = number
     currency        = optional(string)
+    topic           = optional(string)
   })
   default = null
 }
@@ -189,7 +283,7 @@ variable "storage_billing_model" {
 }
 
 variable "binary_authorization" {
-  description = "Whether only images run that the project's Binary Authorization policy takes."
+  description = "Whether the project gets a Binary Authorization policy that lets only images of the registries of `images` run: the project's one policy, which binds whatever else runs there."
   type        = bool
   default     = false
   nullable    = false

@@ -22,9 +22,14 @@ terraform {
 provider "google" {
   project = var.project
   region  = var.region
+
+  # What modules label is labelled there, alerts and revisions too; this is for whatever they should forget.
+  default_labels = { app = "pipas", env = "prod" }
 }
 
 provider "google-beta" {
   project = var.project
   region  = var.region
+
+  default_labels = { app = "pipas", env = "prod" }
 }

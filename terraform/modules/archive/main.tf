@@ -8,7 +8,7 @@ resource "google_storage_bucket" "archive" {
   storage_class               = "STANDARD"
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
-  force_destroy               = false
+  force_destroy               = !var.deletion_protection
   labels                      = var.labels
 
   versioning {
@@ -105,6 +105,7 @@ resource "google_storage_bucket" "archive" {
   }
 }
 
+# The compactor writes, merges and sweeps what every stream has here: all of the bucket but the checkpoints.
 resource "google_storage_bucket_iam_member" "writer" {
   for_each = var.writers
 
@@ -113,8 +114,21 @@ resource "google_storage_bucket_iam_member" "writer" {
   member = each.value
 }
 
+resource "google_storage_bucket_iam_member" "checkpoints" {
+  for_each = var.replayers
+
+  bucket = google_storage_bucket.archive.name
+  role   = "roles/storage.objectUser"
+  member = each.value
+
+  condition {
+    title      = "Only checkpoints"
+    expression = "resource.name.startsWith('projects/_/buckets/${var.name}/objects/_replay/')"
+  }
+}
+
 resource "google_storage_bucket_iam_member" "reader" {
-  for_each = var.readers
+  for_each = merge(var.readers, var.replayers)
 
   bucket = google_storage_bucket.archive.name
   role   = "roles/storage.objectViewer"

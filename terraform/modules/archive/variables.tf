@@ -19,6 +19,13 @@ variable "writers" {
   nullable    = false
 }
 
+variable "replayers" {
+  description = "Who reads objects and keeps checkpoints under `_replay/`, by a name for each: IAM members."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
 variable "readers" {
   description = "Who reads objects, by a name for each: IAM members."
   type        = map(string)
@@ -87,6 +94,13 @@ variable "replica_location" {
   description = "The region of a copy of the archive; null: none."
   type        = string
   default     = null
+}
+
+variable "deletion_protection" {
+  description = "Whether a bucket that holds anything cannot be deleted by Terraform."
+  type        = bool
+  default     = true
+  nullable    = false
 }
 
 variable "kms_key" {

@@ -33,6 +33,8 @@ resource "google_billing_budget" "this" {
 
   all_updates_rule {
     monitoring_notification_channels = var.channels
+    pubsub_topic                     = var.topic
+    schema_version                   = var.topic == null ? null : "1.0"
     disable_default_iam_recipients   = length(var.channels) > 0
   }
 }

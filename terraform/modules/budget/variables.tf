@@ -31,6 +31,12 @@ variable "thresholds" {
   nullable    = false
 }
 
+variable "topic" {
+  description = "A topic that the month's cost is published to several times a day, for programs: projects/P/topics/T; null: none. Google's budget service must be let publish there."
+  type        = string
+  default     = null
+}
+
 variable "channels" {
   description = "The notification channels, at most five; none: the billing account's administrators."
   type        = list(string)

@@ -1,5 +1,10 @@
-# What the two accounts may do. The one that plans reads; the one that applies manages what is in modules/, and grants only
-# the roles that are granted there.
+# What the two accounts may do. The one that plans reads the target, with a reader's basic role, because it reads whatever is there; it
+# writes images, plans, and the lock of the state. The one that applies manages what is in modules/, and grants only the roles that are
+# granted there.
+#
+# It makes the functions' accounts and says who may act as them, so it may act as any account of the target: a narrower role than
+# serviceAccountUser would only look narrower. It says who may call a function, so run.developer is not enough. Give Pipas a project
+# of its own, in which there is nobody else to act as; and the plan is looked at before it is applied.
 
 locals {
   target = coalesce(var.target_project, var.project)
@@ -14,28 +19,29 @@ locals {
   }
 
   apply_roles = {
-    "roles/logging.logWriter"               = var.project
-    "roles/artifactregistry.reader"         = var.project
-    "roles/bigquery.dataOwner"              = local.target
-    "roles/bigquery.jobUser"                = local.target
-    "roles/certificatemanager.editor"       = local.target
-    "roles/cloudscheduler.admin"            = local.target
-    "roles/cloudtasks.queueAdmin"           = local.target
-    "roles/compute.loadBalancerAdmin"       = local.target
-    "roles/compute.networkAdmin"            = local.target
-    "roles/compute.securityAdmin"           = local.target
-    "roles/iam.serviceAccountAdmin"         = local.target
-    "roles/iam.serviceAccountUser"          = local.target
-    "roles/logging.configWriter"            = local.target
-    "roles/monitoring.editor"               = local.target
-    "roles/pubsub.admin"                    = local.target
-    "roles/redis.admin"                     = local.target
-    "roles/run.admin"                       = local.target
-    "roles/secretmanager.admin"             = local.target
-    "roles/servicenetworking.networksAdmin" = local.target
-    "roles/serviceusage.serviceUsageAdmin"  = local.target
-    "roles/storage.admin"                   = local.target
-    "roles/storagetransfer.admin"           = local.target
+    "roles/logging.logWriter"                = var.project
+    "roles/bigquery.dataOwner"               = local.target
+    "roles/bigquery.jobUser"                 = local.target
+    "roles/certificatemanager.editor"        = local.target
+    "roles/cloudscheduler.admin"             = local.target
+    "roles/cloudtasks.queueAdmin"            = local.target
+    "roles/compute.loadBalancerAdmin"        = local.target
+    "roles/compute.networkAdmin"             = local.target
+    "roles/binaryauthorization.policyEditor" = local.target
+    "roles/dns.admin"                        = local.target
+    "roles/compute.securityAdmin"            = local.target
+    "roles/iam.serviceAccountAdmin"          = local.target
+    "roles/iam.serviceAccountUser"           = local.target
+    "roles/logging.configWriter"             = local.target
+    "roles/monitoring.editor"                = local.target
+    "roles/pubsub.admin"                     = local.target
+    "roles/redis.admin"                      = local.target
+    "roles/run.admin"                        = local.target
+    "roles/secretmanager.admin"              = local.target
+    "roles/servicenetworking.networksAdmin"  = local.target
+    "roles/serviceusage.serviceUsageAdmin"   = local.target
+    "roles/storage.admin"                    = local.target
+    "roles/storagetransfer.admin"            = local.target
   }
 
   # What modules/ grant on the project, and nothing more: an apply cannot make an owner.
@@ -110,15 +116,32 @@ resource "google_project_iam_member" "grants" {
   }
 }
 
-# Terraform's state, and the plans: the planner writes plans and locks the state, the other reads plans and writes the state.
-resource "google_storage_bucket_iam_member" "state" {
-  for_each = { plan = google_service_account.plan.member, apply = google_service_account.apply.member }
-
+# Terraform's state, and the plans: the planner reads the state and locks it, and writes plans; the other reads plans and writes the
+# state.
+resource "google_storage_bucket_iam_member" "state_written" {
   bucket = var.state_bucket
   role   = "roles/storage.objectUser"
-  member = each.value
+  member = google_service_account.apply.member
 }
 
+resource "google_storage_bucket_iam_member" "state_read" {
+  bucket = var.state_bucket
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.plan.member
+}
+
+resource "google_storage_bucket_iam_member" "state_locked" {
+  bucket = var.state_bucket
+  role   = "roles/storage.objectUser"
+  member = google_service_account.plan.member
+
+  condition {
+    title      = "Only locks"
+    expression = "resource.name.endsWith('.tflock')"
+  }
+}
+
+# A commit that is built again is planned again, so plans are written over.
 resource "google_storage_bucket_iam_member" "plans_written" {
   bucket = var.plans_bucket
   role   = "roles/storage.objectUser"

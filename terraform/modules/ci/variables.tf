@@ -48,6 +48,17 @@ variable "registry" {
   type        = string
 }
 
+variable "manages" {
+  description = "What the environment uses beyond its project, so that Cloud Build may plan and apply it: the billing account of `budget`, the number of the access policy of `perimeter`, the project of the keys of `cmek`."
+  type = object({
+    billing_account = optional(string)
+    access_policy   = optional(string)
+    keys_project    = optional(string)
+  })
+  default  = {}
+  nullable = false
+}
+
 variable "state_bucket" {
   description = "The bucket of Terraform's state."
   type        = string

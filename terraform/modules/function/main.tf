@@ -154,12 +154,12 @@ resource "google_cloud_run_v2_service" "this" {
       for_each = var.subnetwork == null ? [] : [var.subnetwork]
 
       content {
-        egress = "PRIVATE_RANGES_ONLY"
+        egress = var.sends_all ? "ALL_TRAFFIC" : "PRIVATE_RANGES_ONLY"
 
         network_interfaces {
           network    = var.network
           subnetwork = vpc_access.value
-          tags       = ["pipas"]
+          tags       = var.tags
         }
       }
     }

@@ -155,6 +155,20 @@ variable "subnetwork" {
   default     = null
 }
 
+variable "sends_all" {
+  description = "Whether everything that instances send goes through the network, or only what is for private addresses."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "tags" {
+  description = "The network's tags of the instances, by which its firewall knows them."
+  type        = list(string)
+  default     = ["pipas"]
+  nullable    = false
+}
+
 variable "collector" {
   description = "The collector beside the function, as the module `telemetry` tells it; null: none."
   type        = object({ image = string, secret = string, version = string })

@@ -7,6 +7,14 @@ resource "google_cloud_run_v2_job" "this" {
   deletion_protection = false
   labels              = var.labels
 
+  dynamic "binary_authorization" {
+    for_each = var.binary_authorization ? [true] : []
+
+    content {
+      use_default = binary_authorization.value
+    }
+  }
+
   template {
     labels = var.labels
 
@@ -15,6 +23,20 @@ resource "google_cloud_run_v2_job" "this" {
       timeout         = "${var.timeout_seconds}s"
       max_retries     = var.retries
       encryption_key  = var.kms_key
+
+      dynamic "vpc_access" {
+        for_each = var.subnetwork == null ? [] : [var.subnetwork]
+
+        content {
+          egress = "ALL_TRAFFIC"
+
+          network_interfaces {
+            network    = var.network
+            subnetwork = vpc_access.value
+            tags       = ["pipas"]
+          }
+        }
+      }
 
       containers {
         image = var.image

@@ -80,6 +80,25 @@ variable "memory" {
   nullable    = false
 }
 
+variable "network" {
+  description = "The network that everything is sent through; null: none."
+  type        = string
+  default     = null
+}
+
+variable "subnetwork" {
+  description = "The subnet that runs take their addresses from; null: none."
+  type        = string
+  default     = null
+}
+
+variable "binary_authorization" {
+  description = "Whether only an image runs that the project's Binary Authorization policy takes."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "kms_key" {
   description = "The key that the image is encrypted with; null: Google's."
   type        = string

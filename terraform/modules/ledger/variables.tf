@@ -91,7 +91,7 @@ variable "registry_location" {
 }
 
 variable "deletion_protection" {
-  description = "Whether the instance cannot be deleted by Terraform."
+  description = "Whether the instance, and a registry that holds anything, cannot be deleted by Terraform."
   type        = bool
   default     = true
   nullable    = false

@@ -1,5 +1,6 @@
 # The network of those functions that use the ledger: one subnet for their instances, and the peering over which they reach
-# Memorystore. Only what goes to private addresses takes this way; Google's APIs are reached from Cloud Run directly.
+# Memorystore. Only what goes to private addresses takes this way; Google's APIs are reached from Cloud Run directly, unless the
+# network is closed.
 
 resource "google_compute_network" "this" {
   project                 = var.project
@@ -39,6 +40,9 @@ resource "google_service_networking_connection" "services" {
   network                 = google_compute_network.this.id
   service                 = "servicenetworking.googleapis.com"
   reserved_peering_ranges = [google_compute_global_address.services.name]
+
+  # Google lets the peering go some time after the last instance. It goes with the network; a destroy does not wait for it.
+  deletion_policy = "ABANDON"
 }
 
 # In this network instances speak to the ledger and to nobody else.

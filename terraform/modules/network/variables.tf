@@ -37,6 +37,20 @@ variable "services_range" {
   }
 }
 
+variable "is_closed" {
+  description = "Whether functions send everything through the network, as they must inside a perimeter of VPC Service Controls."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
+variable "has_feeds" {
+  description = "Whether there is a poller, which must reach the servers of feeds."
+  type        = bool
+  default     = false
+  nullable    = false
+}
+
 variable "flow_sampling" {
   description = "The share of flows that is logged."
   type        = number

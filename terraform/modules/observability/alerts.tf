@@ -20,6 +20,34 @@ locals {
       EOT
     }
 
+    undelivered = {
+      title    = "many events wait to become rows"
+      severity = "ERROR"
+      duration = "300s"
+      query    = <<-EOT
+        max by (subscription_id) (
+          pubsub_googleapis_com:subscription_num_undelivered_messages{${local._pubsub}, subscription_id=~".+-loader"}
+        ) > ${var.thresholds.undelivered}
+      EOT
+      meaning  = <<-EOT
+        More than ${var.thresholds.undelivered} events of a stream are no rows yet: more arrive than loaders take. Look at `instances` and at `pipas_loader_nacks_total` by reason;
+        raise `functions.loader.max`, after `pipas check` has said what BigQuery's connections allow.
+      EOT
+    }
+
+    late = {
+      title    = "events become rows late"
+      severity = "WARNING"
+      duration = "900s"
+      query    = <<-EOT
+        histogram_quantile(${var.objectives.freshness}, sum by (le, stream) (rate(pipas_loader_freshness_seconds_bucket[10m]))) > ${var.objectives.freshness_seconds}
+      EOT
+      meaning  = <<-EOT
+        For a quarter of an hour more than ${format("%.3g", (1 - var.objectives.freshness) * 100)} % of a stream's events have taken longer than ${var.objectives.freshness_seconds} s from acceptance to row.
+        The dashboard tells which part of the way takes the time: AppendRows, the ledger, or loaders that start. Where little arrives, it is the start: `functions.loader.min = 1` ends it.
+      EOT
+    }
+
     archive = {
       title    = "the compactor does not run"
       severity = "ERROR"
@@ -136,6 +164,37 @@ locals {
       meaning  = <<-EOT
         A full ledger refuses claims, and events wait. Raise `ledger.memory_gb`, or shorten a stream's `dedupe_window`; docs/capacity.md has the sizes.
       EOT
+    }
+
+    ledger_away = {
+      title    = "the ledger does not answer"
+      severity = "CRITICAL"
+      duration = "300s"
+      query    = "sum by (call) (increase(pipas_loader_ledger_unknown_total[5m])) > 0"
+      meaning  = <<-EOT
+        For five minutes calls of the ledger have had no answer. Events wait in Pub/Sub; nothing is lost or doubled. Look at the Memorystore instance, at its maintenance, and
+        whether the loaders' instances are in the network. A wrong certificate authority shows in the loaders' log.
+      EOT
+    }
+
+    ledger_connections = {
+      title    = "the ledger has almost as many connections as it takes"
+      severity = "WARNING"
+      duration = "300s"
+      query    = <<-EOT
+        max by (instance_id) (redis_googleapis_com:clients_connected{monitored_resource="redis_instance"}) > ${var.thresholds.ledger_connections}
+      EOT
+      meaning  = "Memorystore takes 65,000 connections. A loader opens one: somebody else uses the ledger, or connections are not closed."
+    }
+
+    ledger_role = {
+      title    = "the ledger failed over"
+      severity = "WARNING"
+      duration = "0s"
+      query    = <<-EOT
+        max by (instance_id) (changes(redis_googleapis_com:replication_role{monitored_resource="redis_instance"}[10m])) > 0
+      EOT
+      meaning  = "The ledger's replica has become its primary: a failure, a maintenance, or somebody's command. If newest claims were lost, «the ledger was made whole» follows; if it does not, none were."
     }
 
     ledger_failover = {

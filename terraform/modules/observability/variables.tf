@@ -61,11 +61,13 @@ variable "thresholds" {
   description = "When somebody is told."
   type = object({
     unacked_seconds     = optional(number, 300)
-    unarchived_seconds  = optional(number, 3600)
+    undelivered         = optional(number, 1000000)
+    unarchived_seconds  = optional(number, 7200)
     refused_share       = optional(number, 0.2)
     dead_letters        = optional(number, 0)
     append_errors_share = optional(number, 0.05)
     ledger_memory_share = optional(number, 0.8)
+    ledger_connections  = optional(number, 50000)
     edge_errors_share   = optional(number, 0.01)
     quota_share         = optional(number, 0.7)
   })
@@ -74,13 +76,14 @@ variable "thresholds" {
 }
 
 variable "objectives" {
-  description = "What is promised over 28 days."
+  description = "What is promised over 28 days: of requests, that they are answered (availability), and within latency_ms (latency); of minutes, that no event waits longer than backlog_seconds (freshness). That same share of events is a row within freshness_seconds, or the alert `late` says so."
   type = object({
     availability      = optional(number, 0.999)
     latency           = optional(number, 0.99)
     latency_ms        = optional(number, 500)
     freshness         = optional(number, 0.99)
     freshness_seconds = optional(number, 1)
+    backlog_seconds   = optional(number, 60)
   })
   default  = {}
   nullable = false

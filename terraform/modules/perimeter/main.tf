@@ -1,9 +1,10 @@
 # A perimeter of VPC Service Controls around the project: what keeps data answers only to what is inside, and to those named
-# here. It begins as a dry run, which only logs what it would refuse.
+# here. It begins as a dry run, which only logs what it would refuse. What is inside is the project's networks, so functions send
+# everything through theirs: see the module `network`.
 
 locals {
   resources  = ["projects/${var.project_number}"]
-  identities = sort(distinct(concat(values(var.producers), values(var.operators))))
+  identities = sort(distinct(concat(values(var.readers), values(var.operators))))
 }
 
 resource "google_access_context_manager_service_perimeter" "this" {

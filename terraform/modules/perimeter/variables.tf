@@ -20,6 +20,8 @@ variable "is_enforced" {
   nullable    = false
 }
 
+# Not Cloud Run: whoever calls a function is not asked who he is by VPC Service Controls, so every producer would be shut out. IAM
+# says who may call one, and who may deploy.
 variable "services" {
   description = "The services that answer to the inside alone."
   type        = list(string)
@@ -29,15 +31,14 @@ variable "services" {
     "bigquerystorage.googleapis.com",
     "pubsub.googleapis.com",
     "redis.googleapis.com",
-    "run.googleapis.com",
     "secretmanager.googleapis.com",
     "storage.googleapis.com",
   ]
   nullable = false
 }
 
-variable "producers" {
-  description = "Who may call in from outside, by a name for each: `serviceAccount:…`, `user:…`."
+variable "readers" {
+  description = "Who reads tables, pulls subscriptions or publishes from outside, by a name for each: `serviceAccount:…`, `user:…`. Producers are not meant: they call the receiver alone."
   type        = map(string)
   default     = {}
   nullable    = false

@@ -99,6 +99,9 @@ locals {
     }
   }
 
+  # The functions whose instances are in the network.
+  networked = [for function in local.deployed : function if local.functions[function].uses_ledger || local.is_closed]
+
   # Whose tokens a function takes. The receiver takes those of everybody whom IAM lets in.
   expected_caller = {
     for function in local.called : function => {
@@ -107,10 +110,9 @@ locals {
     }
   }
 
-  # https://docs.rs/rustls-native-certs: both variables are read. The file is the image's own; the folder has the ledger's.
   ledger_env = merge(
     module.catalog.has_registry ? { PIPAS_REGISTRY_BUCKET = module.ledger.registry_bucket } : {},
-    var.ledger.tls ? { SSL_CERT_FILE = "/etc/ssl/certs/ca-certificates.crt", SSL_CERT_DIR = local.ledger_folder } : {},
+    var.ledger.tls ? { PIPAS_REDIS_CA = "${local.ledger_folder}/ca.pem" } : {},
   )
   ledger_folder = "/etc/pipas-ledger"
 
@@ -144,8 +146,8 @@ locals {
     )
   }
 
-  # Those that make rows and dead letters, and so mask what is in them.
-  maskers = var.mask_key == null ? [] : ["loader", "deadletter"]
+  # Those that make rows and dead letters, and so mask what is in them: a replay that merges makes rows too.
+  maskers = var.mask_key == null ? [] : ["loader", "deadletter", "replayer"]
 
   # Who may call what: producers the receiver, and each caller its own function.
   invokers = {
@@ -153,11 +155,9 @@ locals {
       contains(local.called, function) ? { caller = module.identity.caller[function].member } : {},
       function == "receiver" ? var.producers : {},
       function == "receiver" && var.is_public ? { everyone = "allUsers" } : {},
-      function == "receiver" && var.uptime_check && !var.is_public ? { uptime = local.monitoring_agent } : {},
+      function == "receiver" && local.looks_with_token ? { uptime = google_project_service_identity.agent["monitoring.googleapis.com"].member } : {},
     )
   }
-
-  monitoring_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-monitoring-notification.iam.gserviceaccount.com"
 
   open_ingress = var.edge == null ? "INGRESS_TRAFFIC_ALL" : "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER"
 }
@@ -184,8 +184,10 @@ module "function" {
   revision             = local.sizes[each.key].revision
   ingress              = each.key == "receiver" ? local.open_ingress : each.key == "replayer" ? "INGRESS_TRAFFIC_ALL" : "INGRESS_TRAFFIC_INTERNAL_ONLY"
   invokers             = local.invokers[each.key]
-  network              = local.functions[each.key].uses_ledger ? module.network.network : null
-  subnetwork           = local.functions[each.key].uses_ledger ? module.network.subnetwork : null
+  network              = contains(local.networked, each.key) ? module.network.network : null
+  subnetwork           = contains(local.networked, each.key) ? module.network.subnetwork : null
+  sends_all            = local.is_closed
+  tags                 = each.key == "poller" ? ["pipas", module.network.feeds_tag] : ["pipas"]
   collector            = var.telemetry.is_on ? module.telemetry[0].collector : null
   trace_share          = var.telemetry.trace_share
   binary_authorization = var.binary_authorization
@@ -203,7 +205,14 @@ module "function" {
   } : {}
 
   # A function that begins with a new catalog must find what the catalog declares.
-  depends_on = [module.stream, module.warehouse, google_secret_manager_secret_iam_member.masker]
+  depends_on = [
+    google_project_service.this,
+    google_binary_authorization_policy.this,
+    module.stream,
+    module.warehouse,
+    google_secret_manager_secret_iam_member.masker,
+    google_secret_manager_secret_iam_member.poller,
+  ]
 }
 
 resource "google_secret_manager_secret_iam_member" "masker" {
@@ -213,6 +222,16 @@ resource "google_secret_manager_secret_iam_member" "masker" {
   secret_id = var.mask_key.secret
   role      = "roles/secretmanager.secretAccessor"
   member    = module.identity.member[each.value]
+}
+
+# A secret may be named by more than one variable.
+resource "google_secret_manager_secret_iam_member" "poller" {
+  for_each = local.has_feeds ? toset([for feed in values(var.feed_secrets) : feed.secret]) : []
+
+  project   = var.project
+  secret_id = each.value
+  role      = "roles/secretmanager.secretAccessor"
+  member    = module.identity.member["poller"]
 }
 
 # The replayer takes the tokens of its caller alone; operators may have them made.
@@ -235,7 +254,7 @@ check "loaders_fit_bigquerys_connections" {
 # An instance takes two addresses, and those that end keep theirs for a while.
 check "instances_fit_the_subnet" {
   assert {
-    condition     = 4 * sum([for function in local.deployed : local.sizes[function].max if local.functions[function].uses_ledger]) <= pow(2, 32 - tonumber(split("/", var.network.functions_range)[1])) - 4
+    condition     = 4 * sum([for function in local.networked : local.sizes[function].max]) <= pow(2, 32 - tonumber(split("/", var.network.functions_range)[1])) - 4
     error_message = "The subnet ${var.network.functions_range} is too small for so many instances."
   }
 }

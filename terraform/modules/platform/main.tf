@@ -27,6 +27,8 @@ module "network" {
   region          = var.region
   functions_range = var.network.functions_range
   services_range  = var.network.services_range
+  is_closed       = local.is_closed
+  has_feeds       = local.has_feeds
 
   depends_on = [google_project_service.this]
 }
@@ -49,6 +51,8 @@ module "keys" {
       "storage.googleapis.com"  = "serviceAccount:${data.google_storage_project_service_account.this[0].email_address}"
     },
   )
+
+  depends_on = [google_project_service.this, google_project_service.keys]
 }
 
 module "ledger" {
@@ -72,6 +76,8 @@ module "ledger" {
 
   users          = { for function in ["loader", "deadletter"] : function => module.identity.member[function] }
   registry_users = { for function in setintersection(local.deployed, ["loader", "deadletter", "poller"]) : function => module.identity.member[function] }
+
+  depends_on = [google_project_service.this]
 }
 
 module "archive" {
@@ -91,9 +97,12 @@ module "archive" {
   kms_key           = local.kms_key
   labels            = var.labels
 
-  # A replay keeps its checkpoints beside what it reads.
-  writers = { for function in ["compactor", "replayer"] : function => module.identity.member[function] }
-  readers = local.auditors
+  deletion_protection = var.deletion_protection
+
+  # A replay keeps its checkpoints beside what it reads. Operators audit.
+  writers   = { compactor = module.identity.member["compactor"] }
+  replayers = { replayer = module.identity.member["replayer"] }
+  readers   = merge(local.auditors, var.operators)
 
   depends_on = [google_project_service.this]
 }
@@ -116,6 +125,8 @@ module "warehouse" {
   storage_billing_model = var.storage_billing_model
   kms_key               = local.kms_key
   labels                = var.labels
+
+  depends_on = [google_project_service.this]
 }
 
 module "stream" {
@@ -146,6 +157,8 @@ module "stream" {
   }
 
   publishers = merge({ for name in local.publishers : name => module.identity.member[name] }, var.operators)
+
+  depends_on = [google_project_service.this]
 }
 
 module "telemetry" {

@@ -14,6 +14,7 @@ resource "google_project_service" "this" {
       "cloudtrace.googleapis.com",
       "compute.googleapis.com",
       "iam.googleapis.com",
+      "iamcredentials.googleapis.com",
       "logging.googleapis.com",
       "monitoring.googleapis.com",
       "pubsub.googleapis.com",
@@ -27,8 +28,9 @@ resource "google_project_service" "this" {
     var.edge == null ? [] : ["certificatemanager.googleapis.com"],
     var.cmek == null ? [] : ["cloudkms.googleapis.com"],
     var.archive.replica_location == null ? [] : ["storagetransfer.googleapis.com"],
+    var.binary_authorization ? ["binaryauthorization.googleapis.com"] : [],
     var.budget == null ? [] : ["billingbudgets.googleapis.com"],
-    var.perimeter == null ? [] : ["accesscontextmanager.googleapis.com"],
+    local.is_closed ? ["accesscontextmanager.googleapis.com", "dns.googleapis.com"] : [],
   ))
 
   project            = var.project
@@ -36,9 +38,22 @@ resource "google_project_service" "this" {
   disable_on_destroy = false
 }
 
+# Keys may be in a project of their own, which must know of them too.
+resource "google_project_service" "keys" {
+  count = try(var.cmek.project, null) == null ? 0 : 1
+
+  project            = var.cmek.project
+  service            = "cloudkms.googleapis.com"
+  disable_on_destroy = false
+}
+
 # Agents come into being when their service is first used; what is granted to one before would fail.
 resource "google_project_service_identity" "agent" {
-  for_each = toset(concat(["pubsub.googleapis.com"], var.cmek == null ? [] : local.encrypting_agents))
+  for_each = toset(concat(
+    ["pubsub.googleapis.com"],
+    local.looks_with_token ? ["monitoring.googleapis.com"] : [],
+    var.cmek == null ? [] : local.encrypting_agents,
+  ))
   provider = google-beta
 
   project = var.project
@@ -51,12 +66,16 @@ data "google_bigquery_default_service_account" "this" {
   count = var.cmek == null ? 0 : 1
 
   project = var.project
+
+  depends_on = [google_project_service.this]
 }
 
 data "google_storage_project_service_account" "this" {
   count = var.cmek == null ? 0 : 1
 
   project = var.project
+
+  depends_on = [google_project_service.this]
 }
 
 # BigQuery's and Cloud Storage's agents are told by data sources.
@@ -68,6 +87,12 @@ locals {
     "run.googleapis.com",
     "secretmanager.googleapis.com",
   ]
+
+  # Cloud Monitoring looks at a receiver that is not open to everyone with a token of its agent.
+  looks_with_token = var.uptime_check && !var.is_public
+
+  # Within a perimeter functions send everything through the network: what they send elsewhere comes from outside.
+  is_closed = var.perimeter != null
 
   location = coalesce(var.location, var.region)
 

@@ -84,13 +84,19 @@ module "audit" {
   env             = { PIPAS_CATALOG = "/etc/pipas/pipas.yaml" }
   service_account = module.identity.email["audit"]
   schedule        = var.audit.schedule
-  kms_key         = local.kms_key
-  labels          = merge(var.labels, { function = "audit" })
+
+  binary_authorization = var.binary_authorization
+  network              = local.is_closed ? module.network.network : null
+  subnetwork           = local.is_closed ? module.network.subnetwork : null
+  kms_key              = local.kms_key
+  labels               = merge(var.labels, { function = "audit" })
 
   caller = {
     email  = google_service_account.auditor[0].email
     member = google_service_account.auditor[0].member
   }
+
+  depends_on = [google_project_service.this, google_binary_authorization_policy.this]
 }
 
 # Who starts the audits, and nothing else.
@@ -100,6 +106,8 @@ resource "google_service_account" "auditor" {
   project      = var.project
   account_id   = "${var.prefix}-start-audit"
   display_name = "Pipas: starts audits"
+
+  depends_on = [google_project_service.this]
 }
 
 locals {

@@ -229,11 +229,13 @@ variable "thresholds" {
   description = "When somebody is told; see the module `observability`."
   type = object({
     unacked_seconds     = optional(number, 300)
-    unarchived_seconds  = optional(number, 3600)
+    undelivered         = optional(number, 1000000)
+    unarchived_seconds  = optional(number, 7200)
     refused_share       = optional(number, 0.2)
     dead_letters        = optional(number, 0)
     append_errors_share = optional(number, 0.05)
     ledger_memory_share = optional(number, 0.8)
+    ledger_connections  = optional(number, 50000)
     edge_errors_share   = optional(number, 0.01)
     quota_share         = optional(number, 0.7)
   })
@@ -249,6 +251,7 @@ variable "objectives" {
     latency_ms        = optional(number, 500)
     freshness         = optional(number, 0.99)
     freshness_seconds = optional(number, 1)
+    backlog_seconds   = optional(number, 60)
   })
   default  = {}
   nullable = false
@@ -272,11 +275,11 @@ variable "edge" {
 }
 
 variable "perimeter" {
-  description = "A perimeter of VPC Service Controls around the project; null: none."
+  description = "A perimeter of VPC Service Controls around the project, and who calls Google's APIs in it from outside: readers of tables and subscriptions, and operators who deploy; null: none."
   type = object({
     access_policy = string
     is_enforced   = optional(bool, false)
-    producers     = optional(map(string), {})
+    readers       = optional(map(string), {})
     operators     = optional(map(string), {})
   })
   default = null
@@ -303,6 +306,7 @@ variable "budget" {
     billing_account = string
     amount          = number
     currency        = optional(string)
+    topic           = optional(string)
   })
   default = null
 }
@@ -315,7 +319,7 @@ variable "storage_billing_model" {
 }
 
 variable "binary_authorization" {
-  description = "Whether only images run that the project's Binary Authorization policy takes."
+  description = "Whether the project gets a Binary Authorization policy that lets only images of the registries of `images` run: the project's one policy, which binds whatever else runs there."
   type        = bool
   default     = false
   nullable    = false

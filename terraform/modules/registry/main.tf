@@ -23,6 +23,17 @@ resource "google_artifact_registry_repository" "images" {
     }
   }
 
+  # Cloud Build tags what it has deployed.
+  cleanup_policies {
+    id     = "keep-what-was-deployed"
+    action = "KEEP"
+
+    condition {
+      tag_state    = "TAGGED"
+      tag_prefixes = ["deployed-"]
+    }
+  }
+
   cleanup_policies {
     id     = "delete-old"
     action = "DELETE"

@@ -16,9 +16,9 @@ variable "name" {
 }
 
 variable "keep" {
-  description = "How many versions of an image are kept, however old they are."
+  description = "How many versions of an image are kept, however old they are. A push makes three: the index, the image, and its attestations."
   type        = number
-  default     = 20
+  default     = 100
   nullable    = false
 }
 

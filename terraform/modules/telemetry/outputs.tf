@@ -1,3 +1,8 @@
+output "image" {
+  description = "The collector's image."
+  value       = var.image
+}
+
 output "collector" {
   description = "What a function needs for a collector beside it: its image, and the secret with its configuration."
   value = {

@@ -12,7 +12,7 @@ resource "google_bigquery_dataset" "this" {
   labels                     = var.labels
   max_time_travel_hours      = var.max_time_travel_hours
   storage_billing_model      = var.storage_billing_model
-  delete_contents_on_destroy = false
+  delete_contents_on_destroy = !var.deletion_protection
 
   dynamic "default_encryption_configuration" {
     for_each = var.kms_key == null ? [] : [var.kms_key]

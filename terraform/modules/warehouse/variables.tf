@@ -73,7 +73,7 @@ variable "readers" {
 }
 
 variable "deletion_protection" {
-  description = "Whether tables with data cannot be deleted by Terraform."
+  description = "Whether tables with data, and datasets with tables of somebody else, cannot be deleted by Terraform."
   type        = bool
   default     = true
   nullable    = false

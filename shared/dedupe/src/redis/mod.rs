@@ -1,5 +1,6 @@
 //! The ledger in Redis, or in anything that speaks as Redis 7 does.
 
+mod client;
 mod scan;
 mod scripts;
 
@@ -14,10 +15,10 @@ use exactly_once::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use redis::{
-    AsyncCommands, Client, FromRedisValue, RedisError, Script,
+    AsyncCommands, FromRedisValue, RedisError, Script,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use crate::{Adopted, Ledger, LedgerError, Survey, value};
 use scripts::Scripts;
@@ -32,6 +33,10 @@ const CALLS_AT_ONCE: usize = 8;
 pub struct RedisSettings {
     /// `redis://`, `rediss://` or `redis+unix://`, with user and password where the server wants them.
     pub url: SecretString,
+    /// PEM: those who may have signed the certificate of a `rediss://` server. Then they alone are believed, and the name in the
+    /// certificate is not looked at: a server with an authority of its own need not know its address. `None`: the system's
+    /// authorities, and the certificate must name the server.
+    pub authority: Option<Vec<u8>>,
     /// Over how many hash slots the keys are spread. Must be the same for all loaders, for ever.
     pub buckets: u8,
     /// How long a call may take.
@@ -41,7 +46,7 @@ pub struct RedisSettings {
 impl RedisSettings {
     /// The settings for one server.
     pub fn new(url: SecretString) -> Self {
-        Self { url, buckets: 1, response_timeout: Duration::from_millis(500) }
+        Self { url, authority: None, buckets: 1, response_timeout: Duration::from_millis(500) }
     }
 }
 
@@ -56,7 +61,7 @@ pub struct RedisLedger {
 impl RedisLedger {
     /// A ledger at the server. Does not wait for the server: calls fail for as long as it is away. Must be called inside a runtime.
     pub fn new(settings: &RedisSettings) -> Result<Self, LedgerError> {
-        let client = Client::open(settings.url.expose_secret()).map_err(LedgerError::Refused)?;
+        let client = client::client(settings)?;
         let config = ConnectionManagerConfig::new()
             .set_response_timeout(Some(settings.response_timeout))
             .set_connection_timeout(Some(Duration::from_secs(2)))

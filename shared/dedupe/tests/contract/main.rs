@@ -9,6 +9,7 @@ mod journal;
 mod pages;
 mod promises;
 mod server;
+mod tls;
 
 use std::{sync::Arc, time::Duration};
 

@@ -5,7 +5,9 @@ variables {
   name     = "pipas-archive"
   location = "europe-west1"
   writers  = { compactor = "serviceAccount:compactor@example" }
-  readers  = { replayer = "serviceAccount:replayer@example" }
+  readers  = { audit = "serviceAccount:audit@example" }
+
+  replayers = { replayer = "serviceAccount:replayer@example" }
 }
 
 run "the_archive_is_closed_and_kept" {
@@ -24,6 +26,33 @@ run "the_archive_is_closed_and_kept" {
   assert {
     condition     = length(google_storage_bucket.replica) == 0 && output.replica_bucket == null
     error_message = "There is no copy unless it is asked for."
+  }
+}
+
+run "a_replay_writes_its_checkpoints_and_no_event" {
+  command = plan
+
+  assert {
+    condition     = google_storage_bucket_iam_member.checkpoints["replayer"].condition[0].expression == "resource.name.startsWith('projects/_/buckets/pipas-archive/objects/_replay/')"
+    error_message = "It writes under _replay/ alone."
+  }
+
+  assert {
+    condition     = toset([for grant in google_storage_bucket_iam_member.reader : grant.member]) == toset(["serviceAccount:audit@example", "serviceAccount:replayer@example"]) && [for grant in google_storage_bucket_iam_member.writer : grant.member] == ["serviceAccount:compactor@example"]
+    error_message = "It reads the rest, and the compactor alone writes it."
+  }
+}
+
+run "what_is_tried_out_is_easily_deleted" {
+  command = plan
+
+  variables {
+    deletion_protection = false
+  }
+
+  assert {
+    condition     = google_storage_bucket.archive.force_destroy
+    error_message = "Without protection a bucket goes with what it holds."
   }
 }
 

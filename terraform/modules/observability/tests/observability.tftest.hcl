@@ -19,7 +19,7 @@ run "every_alert_says_what_to_do" {
 
   assert {
     condition = length(setsubtract([
-      "backlog", "pushes", "dead_letters", "used_up", "ledger_memory", "ledger_failover", "appends", "braked", "connections", "write_streams", "throughput", "quota", "archive", "mismatch", "edge_errors",
+      "backlog", "late", "pushes", "dead_letters", "used_up", "ledger_memory", "ledger_away", "ledger_connections", "ledger_role", "undelivered", "ledger_failover", "appends", "braked", "connections", "write_streams", "throughput", "quota", "archive", "mismatch", "edge_errors",
     ], keys(output.alerts))) == 0
     error_message = "What must be told is told."
   }
@@ -32,6 +32,25 @@ run "every_alert_says_what_to_do" {
   assert {
     condition     = !contains(keys(output.alerts), "audit") && length(google_monitoring_uptime_check_config.receiver) == 0
     error_message = "What does not run is not watched."
+  }
+}
+
+# The API refuses an objective of a metric that it has not seen yet: "unknown metric".
+run "no_objective_waits_for_a_first_event" {
+  command = plan
+
+  assert {
+    condition = !strcontains(join(" ", [
+      google_monitoring_slo.availability.request_based_sli[0].good_total_ratio[0].total_service_filter,
+      google_monitoring_slo.latency.request_based_sli[0].distribution_cut[0].distribution_filter,
+      google_monitoring_slo.freshness.windows_based_sli[0].metric_sum_in_range[0].time_series,
+    ]), "prometheus.googleapis.com")
+    error_message = "Objectives are made of Google's own metrics."
+  }
+
+  assert {
+    condition     = google_monitoring_slo.freshness.windows_based_sli[0].metric_sum_in_range[0].range[0].max == 60
+    error_message = "The freshness objective is about the oldest event that waits."
   }
 }
 

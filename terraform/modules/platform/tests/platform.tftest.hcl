@@ -100,7 +100,7 @@ run "everything_that_is_optional" {
     audit        = { image = "r/pipas@sha256:7777777777777777777777777777777777777777777777777777777777777777" }
     archive      = { replica_location = "europe-west4" }
     budget       = { billing_account = "000000-000000-000000", amount = 100 }
-    perimeter    = { access_policy = "123", producers = { shop = "serviceAccount:shop@example" } }
+    perimeter    = { access_policy = "123", readers = { shop = "serviceAccount:shop@example" } }
     uptime_check = true
     emails       = ["on-call@example.com"]
     operators    = { on-call = "group:on-call@example.com" }
@@ -112,8 +112,27 @@ run "everything_that_is_optional" {
   }
 
   assert {
-    condition     = length(module.perimeter) == 1 && length(module.budget) == 1
-    error_message = "What is asked for is made."
+    condition     = length(module.perimeter) == 1 && length(module.budget) == 1 && toset(local.networked) == local.deployed
+    error_message = "What is asked for is made, and within a perimeter every function is in the network."
+  }
+
+  assert {
+    condition     = local.invokers["receiver"] == { uptime = google_project_service_identity.agent["monitoring.googleapis.com"].member }
+    error_message = "Cloud Monitoring's agent is made before it is let in."
+  }
+}
+
+run "a_policy_of_the_registry_alone" {
+  command = plan
+
+  variables {
+    binary_authorization = true
+    telemetry            = { collector_image = "mirror/collector@sha256:8888888888888888888888888888888888888888888888888888888888888888" }
+  }
+
+  assert {
+    condition     = toset([for pattern in google_binary_authorization_policy.this[0].admission_whitelist_patterns : pattern.name_pattern]) == toset(["mirror/*", "r/*"]) && google_binary_authorization_policy.this[0].default_admission_rule[0].evaluation_mode == "ALWAYS_DENY"
+    error_message = "Only what comes from the registries runs."
   }
 }
 
@@ -137,6 +156,13 @@ run "feeds_bring_the_poller" {
   variables {
     catalog_file = "../catalog/tests/fixture/feeds.yaml"
     feed_secrets = { FLEET_KEY = { secret = "fleet-key", version = "1" }, FLEET_URL = { secret = "fleet-url", version = "1" } }
+    mask_key     = { secret = "mask-key", version = "1" }
+  }
+
+  # What each function reads is compared with this file by a test of the functions.
+  assert {
+    condition     = jsonencode({ for function in local.deployed : function => sort(concat(keys(local.env[function]), keys(local.secret_env[function]))) }) == jsonencode({ for function, told in jsondecode(file("tests/told.json")) : function => sort(told) })
+    error_message = "tests/told.json is what functions are told."
   }
 
   assert {
@@ -147,6 +173,11 @@ run "feeds_bring_the_poller" {
   assert {
     condition     = contains(keys(local.secret_env["poller"]), "FLEET_KEY") && local.env["poller"]["PIPAS_POLLER_URL"] == "https://pipas-poller-123456789012.europe-west1.run.app"
     error_message = "The poller gets what the feeds name, and its own address."
+  }
+
+  assert {
+    condition     = { for secret, grant in google_secret_manager_secret_iam_member.poller : secret => grant.role } == { fleet-key = "roles/secretmanager.secretAccessor", fleet-url = "roles/secretmanager.secretAccessor" }
+    error_message = "The poller may read them."
   }
 }
 
@@ -170,8 +201,13 @@ run "loaders_get_the_key_and_subscribers_their_subscription" {
   }
 
   assert {
-    condition     = [for function, secrets in local.secret_env : function if contains(keys(secrets), "PIPAS_MASK_KEY")] == ["deadletter", "loader"]
+    condition     = [for function, secrets in local.secret_env : function if contains(keys(secrets), "PIPAS_MASK_KEY")] == ["deadletter", "loader", "replayer"]
     error_message = "Who makes rows and dead letters has the key, and nobody else."
+  }
+
+  assert {
+    condition     = toset(keys(google_secret_manager_secret_iam_member.masker)) == toset(["loader", "deadletter", "replayer"])
+    error_message = "Who has the key may read it."
   }
 
   assert {

@@ -97,6 +97,11 @@ run "what_is_used_up_is_not_lost" {
   command = apply
 
   assert {
+    condition     = google_pubsub_subscription.loader.retry_policy[0].minimum_backoff == "1s" && google_pubsub_subscription.loader.retry_policy[0].maximum_backoff == "600s" && google_pubsub_subscription.dead_letter.topic == google_pubsub_topic.dead_letter.id && length(google_pubsub_subscription.dead_letter.dead_letter_policy) == 0
+    error_message = "Deliveries are tried again with pauses that grow, and dead letters until they are taken."
+  }
+
+  assert {
     condition     = google_pubsub_subscription.loader.dead_letter_policy[0].max_delivery_attempts == 100 && google_pubsub_subscription.loader.dead_letter_policy[0].dead_letter_topic == google_pubsub_topic.dead_letter.id
     error_message = "The dead-letter policy is the catalog's."
   }
