@@ -3,7 +3,8 @@
 - Pub/Sub's Cloud Storage subscriptions, Avro with and without metadata
   (https://cloud.google.com/pubsub/docs/create-cloudstorage-subscription#avro); with metadata the ordering key is an attribute;
 - Dataflow's template "Pub/Sub to Avro Files on Cloud Storage": what Avro's reflection makes of AvroPubsubMessageRecord
-  (https://github.com/GoogleCloudPlatform/DataflowTemplates, com.google.cloud.teleport.avro).
+  (https://github.com/GoogleCloudPlatform/DataflowTemplates, com.google.cloud.teleport.avro);
+- both as tools write them that copy them: with other codecs, unions with null in either order, nulls, and times of other units.
 
     python make_foreign_archives.py shared/archive/tests/foreign
 """
@@ -42,6 +43,30 @@ DATAFLOW = {
         {"name": "timestamp", "type": "long"},
     ],
 }
+
+
+
+def record(schema, **types):
+    """`schema` with other types of some fields."""
+    fields = [{**field, "type": types.get(field["name"], field["type"])} for field in schema["fields"]]
+    return {**schema, "fields": fields}
+
+
+def logical(name):
+    return {"type": "long", "logicalType": name}
+
+
+STRINGS_OR_NULL = {"type": "map", "values": ["null", "string"]}
+STRINGS_THEN_NULL = {"type": "map", "values": ["string", "null"]}
+UNIONS = record(
+    PUBSUB_METADATA,
+    message_id=["null", "string"],
+    publish_time=[logical("timestamp-micros"), "null"],
+    attributes=["null", STRINGS_THEN_NULL],
+    data=["bytes", "null"],
+)
+NULLS = record(PUBSUB_METADATA, attributes=[STRINGS_OR_NULL, "null"], data=["null", "bytes"])
+DATAFLOW_NULLS = record(DATAFLOW, message=["null", "bytes"], attributes=["null", STRINGS_OR_NULL], timestamp=["null", "long"])
 
 
 def event(at):
@@ -85,3 +110,47 @@ write("pubsub-metadata.avro", PUBSUB_METADATA, [with_metadata(at) for at in rang
 write("pubsub-metadata-deflate.avro", PUBSUB_METADATA, [with_metadata(at) for at in range(3)], "deflate")
 write("pubsub-data.avro", PUBSUB_DATA, [{"data": event(at)} for at in range(3)])
 write("dataflow.avro", DATAFLOW, [dataflow(at) for at in range(3)], "deflate")
+
+SAMPLES = [with_metadata(at) for at in range(3)]
+
+
+def at_times(records, field, time):
+    return [{**record, field: time(record[field])} for record in records]
+
+
+def micros(time):
+    return int(time.timestamp()) * 1_000_000 + time.microsecond
+
+
+write("pubsub-metadata-snappy.avro", PUBSUB_METADATA, SAMPLES, "snappy")
+write("pubsub-metadata-zstd.avro", PUBSUB_METADATA, SAMPLES, "zstandard")
+write("pubsub-metadata-unions.avro", UNIONS, SAMPLES)
+write("pubsub-metadata-bare.avro", record(PUBSUB_METADATA, publish_time="long"), at_times(SAMPLES, "publish_time", micros))
+write("pubsub-metadata-millis.avro", record(PUBSUB_METADATA, publish_time=logical("timestamp-millis")), SAMPLES)
+# fastavro knows no name for nanoseconds, and writes the number under theirs.
+write(
+    "pubsub-metadata-nanos.avro",
+    record(PUBSUB_METADATA, publish_time=logical("timestamp-nanos")),
+    at_times(SAMPLES, "publish_time", lambda time: micros(time) * 1000 + 999),
+)
+write(
+    "pubsub-metadata-local.avro",
+    record(PUBSUB_METADATA, publish_time=logical("local-timestamp-micros")),
+    at_times(SAMPLES, "publish_time", lambda time: time.replace(tzinfo=None)),
+)
+write(
+    "pubsub-metadata-nulls.avro",
+    NULLS,
+    [
+        SAMPLES[0] | {"attributes": {"team": "b", "gone": None}},
+        SAMPLES[1] | {"attributes": None},
+        SAMPLES[2] | {"attributes": {"ordering_key": None}, "data": None},
+    ],
+)
+write("dataflow-micros.avro", DATAFLOW, at_times([dataflow(at) for at in range(3)], "timestamp", lambda time: time * 1000))
+write(
+    "dataflow-millis.avro",
+    record(DATAFLOW, timestamp=["null", logical("timestamp-millis")]),
+    at_times([dataflow(at) for at in range(3)], "timestamp", lambda time: datetime.datetime.fromtimestamp(time / 1000, datetime.timezone.utc)),
+)
+write("dataflow-nulls.avro", DATAFLOW_NULLS, [dataflow(0) | {"message": None}, dataflow(1) | {"attributes": None}, dataflow(2)])

@@ -204,6 +204,7 @@ async fn events_land_by_their_rules_and_once_in_each_table() -> anyhow::Result<(
     let diff = pipas(&["schema", "diff", "--data-dir"], data.path(), folder.path())?;
     let told = String::from_utf8_lossy(&diff.stdout).into_owned();
     assert!(diff.status.success() && told.contains("raw.shop: as declared"), "{told}");
+    assert!(!told.contains("BREAKING") && told.contains("shop.orders_unique: as declared"), "{told}");
     let narrower = ORDERS.replace(r#"{"name": "agent", "type": "STRING"}"#, r#"{"name": "agent", "type": "DATE"}"#);
     fs::write(
         folder.path().join("orders.json"),

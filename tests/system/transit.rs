@@ -27,8 +27,14 @@ const ROWS: &str = "SELECT trip_id, vehicle_id, stop_id, stop_name, line, direct
     UNIX_SECONDS(departure_time) AS departure, UNIX_SECONDS(updated_at) AS updated FROM transit.stop_updates";
 const HEADWAYS: &str = "SELECT stop_id, previous_vehicle_id, vehicle_id, UNIX_SECONDS(previous_arrival_time) AS since, \
     UNIX_SECONDS(arrival_time) AS at, headway_seconds AS seconds FROM transit.headways ORDER BY stop_id, at, vehicle_id";
-const DWELLS: &str = "SELECT stop_id, vehicle_id, UNIX_SECONDS(previous_updated_at) AS since, UNIX_SECONDS(updated_at) AS at, \
-    dwell_seconds AS seconds FROM transit.dwells ORDER BY stop_id, vehicle_id, at";
+
+/// The rows of `transit.dwells`, or of `transit.dwells_arrived`.
+fn dwells_of(view: &str) -> String {
+    format!(
+        "SELECT stop_id, vehicle_id, UNIX_SECONDS(previous_updated_at) AS since, UNIX_SECONDS(updated_at) AS at, \
+         dwell_seconds AS seconds FROM transit.{view} ORDER BY stop_id, vehicle_id, at"
+    )
+}
 
 /// `pipas feed transit`, behind a relay that keeps what it said. Dropping it kills it.
 struct Agency {
@@ -178,59 +184,68 @@ fn is_of_its_stop(row: &Value, stops: &BTreeMap<String, String>) -> anyhow::Resu
     Ok(())
 }
 
+/// What a row's vehicle is known by: its id, else its trip.
+fn vehicle(row: &Value) -> anyhow::Result<&str> {
+    row["vehicle_id"].as_str().or_else(|| row["trip_id"].as_str()).with_context(|| format!("a vehicle: {row}"))
+}
+
 /// The pairs of consecutive vehicles at each stop, by their first arrivals there, at most 20 minutes apart.
 fn headways(rows: &[Value]) -> anyhow::Result<Vec<Value>> {
-    let mut first: BTreeMap<(String, &str, &str), i64> = BTreeMap::new();
+    let mut first: BTreeMap<(String, &str, &str), (i64, &Value)> = BTreeMap::new();
     for row in rows {
         let text = |name: &str| row[name].as_str().with_context(|| format!("{name}: {row}"));
         let arrival = row["arrival"].as_i64().context("an arrival")?;
-        let known =
-            first.entry((text("stop_id")?.to_uppercase(), text("vehicle_id")?, text("trip_id")?)).or_insert(arrival);
-        *known = arrival.min(*known);
+        let known = first.entry((text("stop_id")?.to_uppercase(), vehicle(row)?, text("trip_id")?));
+        let known = known.or_insert((arrival, &row["vehicle_id"]));
+        known.0 = arrival.min(known.0);
     }
-    let mut of_stop: BTreeMap<String, BTreeSet<(i64, &str, &str)>> = BTreeMap::new();
-    for ((stop, vehicle, trip), arrival) in first {
-        of_stop.entry(stop).or_default().insert((arrival, vehicle, trip));
+    let mut of_stop: BTreeMap<String, BTreeMap<(i64, &str, &str), &Value>> = BTreeMap::new();
+    for ((stop, vehicle, trip), (arrival, id)) in first {
+        of_stop.entry(stop).or_default().insert((arrival, vehicle, trip), id);
     }
     let pairs = of_stop.iter().flat_map(|(stop, arrivals)| {
         arrivals.iter().zip(arrivals.iter().skip(1)).map(move |(one, next)| (stop, one, next))
     });
-    let close = pairs.filter(|(_, one, next)| next.0 - one.0 <= 1200);
-    let rows = close.map(|(stop, one, next)| {
+    let close = pairs.filter(|(_, (one, _), (next, _))| one.1 != next.1 && next.0 - one.0 <= 1200);
+    let rows = close.map(|(stop, (one, before), (next, id))| {
         json!({
-            "stop_id": stop, "previous_vehicle_id": one.1, "vehicle_id": next.1, "since": one.0, "at": next.0, "seconds": next.0 - one.0,
+            "stop_id": stop, "previous_vehicle_id": before, "vehicle_id": id, "since": one.0, "at": next.0, "seconds": next.0 - one.0,
         })
     });
     Ok(rows.collect())
 }
 
-/// The pairs of consecutive updates of a vehicle that stands at a stop, at most 300 seconds apart.
-fn dwells(rows: &[Value]) -> anyhow::Result<Vec<Value>> {
-    let mut of_visit: BTreeMap<(String, &str), BTreeSet<i64>> = BTreeMap::new();
+/// The pairs of consecutive updates of a vehicle at a stop, at most 300 seconds apart; `has_arrived`: of those alone that were
+/// made after it was there.
+fn dwells(rows: &[Value], has_arrived: bool) -> anyhow::Result<Vec<Value>> {
+    let mut of_visit: BTreeMap<(String, &str), BTreeMap<i64, &Value>> = BTreeMap::new();
     for row in rows {
-        let text = |name: &str| row[name].as_str().with_context(|| format!("{name}: {row}"));
-        let (arrival, updated) =
-            (row["arrival"].as_i64().context("arrival")?, row["updated"].as_i64().context("updated")?);
-        if updated >= arrival {
-            of_visit.entry((text("stop_id")?.to_uppercase(), text("vehicle_id")?)).or_default().insert(updated);
+        let stop = row["stop_id"].as_str().context("a stop")?.to_uppercase();
+        let arrival = row["arrival"].as_i64().context("arrival")?;
+        if let Some(updated) = row["updated"].as_i64()
+            && (!has_arrived || updated >= arrival)
+        {
+            of_visit.entry((stop, vehicle(row)?)).or_default().insert(updated, &row["vehicle_id"]);
         }
     }
-    let pairs = of_visit.iter().flat_map(|((stop, vehicle), updates)| {
-        updates.iter().zip(updates.iter().skip(1)).map(move |(one, next)| (stop, vehicle, one, next))
+    let pairs = of_visit.iter().flat_map(|((stop, _), updates)| {
+        updates.iter().zip(updates.iter().skip(1)).map(move |((one, _), (next, id))| (stop, id, one, next))
     });
-    let row = |(stop, vehicle, one, next): (&String, &&str, &i64, &i64)| {
+    let row = |(stop, id, one, next): (&String, &&Value, &i64, &i64)| {
         json!({
-            "stop_id": stop, "vehicle_id": vehicle, "since": one, "at": next, "seconds": next - one,
+            "stop_id": stop, "vehicle_id": id, "since": one, "at": next, "seconds": next - one,
         })
     };
     Ok(pairs.filter(|(.., one, next)| *next - *one <= 300).map(row).collect())
 }
 
-fn views_are(example: &Example, rows: &[Value]) -> anyhow::Result<(usize, usize)> {
-    let (headways, dwells) = (headways(rows)?, dwells(rows)?);
+/// How many rows the three views have, which are what these rows make.
+fn views_are(example: &Example, rows: &[Value]) -> anyhow::Result<[usize; 3]> {
+    let (headways, all, arrived) = (headways(rows)?, dwells(rows, false)?, dwells(rows, true)?);
     assert_eq!(example.query(HEADWAYS)?, headways);
-    assert_eq!(example.query(DWELLS)?, dwells);
-    Ok((headways.len(), dwells.len()))
+    assert_eq!(example.query(&dwells_of("dwells"))?, all);
+    assert_eq!(example.query(&dwells_of("dwells_arrived"))?, arrived);
+    Ok([headways.len(), all.len(), arrived.len()])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -249,7 +264,7 @@ async fn a_feed_that_changes_is_rows_in_time_and_once() -> anyhow::Result<()> {
     eventually(PATIENCE, async || {
         let fetched = fetch(&example, "transit-gtfs-rt").await?;
         is_unchanged.set(is_unchanged.get() || fetched["result"] == "not_modified");
-        anyhow::ensure!(is_unchanged.get() && !example.query(DWELLS)?.is_empty(), "{fetched}");
+        anyhow::ensure!(is_unchanged.get() && !example.query(&dwells_of("dwells_arrived"))?.is_empty(), "{fetched}");
         Ok(())
     })
     .await?;
@@ -275,8 +290,8 @@ async fn a_feed_that_changes_is_rows_in_time_and_once() -> anyhow::Result<()> {
         is_of_its_stop(row, &stops)?;
     }
     delivered(&example).await?;
-    let (headways, dwells) = views_are(&example, &rows)?;
-    assert!(headways > 0 && dwells > 0, "{headways} headways, {dwells} dwells");
+    let found = views_are(&example, &rows)?;
+    assert!(found.iter().all(|count| *count > 0), "headways, dwells and those of arrived vehicles: {found:?}");
     example.closes(STREAM, PATIENCE).await?;
     example.stop().await
 }
@@ -291,6 +306,12 @@ fn entity(vehicle: &str, updated: i64, stops: &[(&str, Option<i64>)]) -> Value {
         "trip": { "trip_id": format!("t-{vehicle}"), "route_id": "R" }, "vehicle": { "id": vehicle }, "timestamp": updated,
         "stop_time_update": stops.iter().map(stop).collect::<Vec<_>>(),
     } })
+}
+
+/// The entity on another trip.
+fn of_trip(trip: &str, mut entity: Value) -> Value {
+    entity["trip_update"]["trip"]["trip_id"] = json!(trip);
+    entity
 }
 
 fn document(entities: &[Value]) -> String {
@@ -319,7 +340,9 @@ async fn documents_and_lines_are_rows_by_the_rules_of_the_example() -> anyhow::R
         ("S07E", Value::Null, Value::Null),
     ];
     let at_stops: Vec<_> = found.iter().map(|(id, ..)| (*id, Some(T + 60))).collect();
-    json_feed.state().body = document(&[entity("finder", T, &at_stops)]).into_bytes();
+    // Entities that are no updates hold up no others.
+    let entities = [json!(7), json!({ "trip_update": "late" }), entity("finder", T, &at_stops)];
+    json_feed.state().body = document(&entities).into_bytes();
     // A headway of 20 minutes to the second, and one that is longer; an arrival that was told of earlier still.
     let lines = [
         entity("first", T, &[("R01N", Some(T + 500)), ("R20N", None)]),
@@ -327,6 +350,8 @@ async fn documents_and_lines_are_rows_by_the_rules_of_the_example() -> anyhow::R
         entity("second", T, &[("R01N", Some(T + 1600))]),
         entity("third", T, &[("R01N", Some(T + 2801))]),
         entity("other-way", T, &[("R01S", Some(T + 450))]),
+        // On its next trip the third is at the stop again: it does not follow itself.
+        of_trip("t-third-again", entity("third", T, &[("R01N", Some(T + 3000))])),
     ];
     let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
     ndjson_feed.state().body = format!("{lines}{{\"id\": \n").into_bytes();
@@ -340,7 +365,7 @@ async fn documents_and_lines_are_rows_by_the_rules_of_the_example() -> anyhow::R
         })
         .await
     };
-    rows_come_to(found.len() + 5).await?;
+    rows_come_to(found.len() + 6).await?;
     assert!(!silent.state().requests.is_empty());
     for feed in ["transit-json", "transit-ndjson"] {
         assert_eq!(fetch(&example, feed).await?["result"], json!("unchanged"), "{feed}");
@@ -357,28 +382,53 @@ async fn documents_and_lines_are_rows_by_the_rules_of_the_example() -> anyhow::R
     assert_eq!((status, &again["accepted"]), (200, &json!(found.len())), "{again}");
     assert_eq!(again["not_found"], json!({ "stops": ["NS1", "S07E", "X05N"] }), "{again}");
     let (status, again) = post(lines, "application/x-ndjson").await?;
-    assert_eq!((status, &again["accepted"], &again["filtered"]), (200, &json!(5), &json!(1)), "{again}");
+    assert_eq!((status, &again["accepted"], &again["filtered"]), (200, &json!(6), &json!(1)), "{again}");
     let stays = [-20, 0, 300, 601].map(|after| entity("stays", T + 100 + after, &[("R02S", Some(T + 100))]));
     assert_eq!(post(document(&stays), "application/json").await?.0, 200);
-    rows_come_to(found.len() + 5 + stays.len()).await?;
+    // An agency that names no vehicle and no time of its own; what is taken back, and a trip that does not run.
+    let mut unnamed = entity("unnamed", T, &[("R03S", Some(T + 100))]);
+    (unnamed["trip_update"]["vehicle"], unnamed["trip_update"]["timestamp"]) = (json!({}), Value::Null);
+    let mut deleted = entity("deleted", T, &[("R03S", Some(T + 100))]);
+    deleted["is_deleted"] = json!(true);
+    let mut canceled = entity("canceled", T, &[("R03S", Some(T + 100))]);
+    canceled["trip_update"]["trip"]["schedule_relationship"] = json!("CANCELED");
+    let unknown = entity("unknown", T, &[("X99", Some(T))]);
+    let checked = http.post(example.events_of(STREAM).replace("/events", "/check"));
+    let sample = document(&[unnamed.clone(), deleted.clone(), unknown]);
+    let checked: Value = checked.body(sample).send().await?.error_for_status()?.json().await?;
+    assert_eq!(json!([checked["checked"], checked["loaded"], checked["filtered"]]), json!([3, 2, 1]), "{checked}");
+    let events = &checked["events"];
+    assert_eq!((&events[1]["loaded"], &events[1]["left_out"]), (&json!(false), &json!("filter")), "{checked}");
+    assert_eq!(
+        (&events[2]["loaded"], &events[2]["not_found"]),
+        (&json!(true), &json!({ "stops": "X99" })),
+        "{checked}"
+    );
+    let (status, told) = post(document(&[unnamed, deleted, canceled]), "application/json").await?;
+    assert_eq!((status, &told["accepted"], &told["filtered"]), (200, &json!(1), &json!(2)), "{told}");
+    let all = found.len() + 6 + stays.len() + 1;
+    rows_come_to(all).await?;
+    let unnamed = example.query(&format!("{ROWS} WHERE trip_id = 't-unnamed'"))?;
+    assert_eq!((&unnamed[0]["vehicle_id"], &unnamed[0]["updated"]), (&Value::Null, &json!(1)), "{unnamed:?}");
 
     // What is no update: a document that cannot be cut is refused, an event that cannot be a row is a dead letter.
     let mut uncut = entity("bad", T, &[]);
     uncut["trip_update"]["stop_time_update"] = json!("none");
-    let (status, problem) = post(document(&[uncut]), "application/json").await?;
-    assert!(status == 400 && problem.to_string().contains("/entity/0/trip_update/stop_time_update"), "{problem}");
+    let sound = entity("sound", T, &[("A01N", Some(T))]);
+    let (status, problem) = post(document(&[sound, uncut]), "application/json").await?;
+    assert!(status == 400 && problem.to_string().contains("/entity/1/trip_update/stop_time_update"), "{problem}");
     assert_eq!(post("{\"entity\": [".to_owned(), "application/json").await?.0, 400);
     let mut late = entity("late", T, &[("A01N", Some(T))]);
     late["trip_update"]["stop_time_update"][0]["arrival"]["time"] = json!("soon");
-    let mut nobody = entity("nobody", T, &[("A01N", Some(T))]);
-    nobody["trip_update"]["vehicle"] = json!(null);
-    assert_eq!(post(document(&[late, nobody]), "application/json").await?.0, 200);
+    let mut nowhere = entity("nowhere", T, &[("A01N", Some(T))]);
+    nowhere["trip_update"]["trip"] = json!(null);
+    assert_eq!(post(document(&[late, nowhere]), "application/json").await?.0, 200);
     let letters = "SELECT reason, pointer FROM pipas_ops.dead_letters ORDER BY pointer";
     eventually(PATIENCE, async || {
         let letters = example.query(letters)?;
         let expected = json!([
             { "reason": "type_mismatch", "pointer": "/arrival_time" },
-            { "reason": "missing_required", "pointer": "/vehicle_id" },
+            { "reason": "missing_required", "pointer": "/trip_id" },
         ]);
         anyhow::ensure!(json!(letters) == expected, "{letters:?}");
         Ok(())
@@ -387,7 +437,7 @@ async fn documents_and_lines_are_rows_by_the_rules_of_the_example() -> anyhow::R
     delivered(&example).await?;
 
     let (rows, stops) = (example.query(ROWS)?, stops()?);
-    assert_eq!(rows.len(), found.len() + 5 + stays.len());
+    assert_eq!(rows.len(), all);
     for (id, name, direction) in &found {
         let row = rows.iter().find(|row| row["stop_id"] == *id).context(*id)?;
         assert_eq!((&row["stop_name"], &row["direction"]), (name, direction), "{row}");
@@ -398,8 +448,12 @@ async fn documents_and_lines_are_rows_by_the_rules_of_the_example() -> anyhow::R
     let told: Vec<_> =
         headways.iter().map(|row| json!([row["previous_vehicle_id"], row["vehicle_id"], row["seconds"]])).collect();
     assert_eq!(told, [json!(["first", "second", 1200])]);
-    let dwells: Vec<_> = example.query(DWELLS)?.iter().map(|row| json!([row["vehicle_id"], row["seconds"]])).collect();
-    assert_eq!(dwells, [json!(["stays", 300])]);
+    let dwells = |view: &str| -> anyhow::Result<Vec<Value>> {
+        let rows = example.query(&dwells_of(view))?;
+        Ok(rows.iter().map(|row| json!([row["vehicle_id"], row["seconds"]])).collect())
+    };
+    assert_eq!(dwells("dwells")?, [json!(["first", 10]), json!(["stays", 20]), json!(["stays", 300])]);
+    assert_eq!(dwells("dwells_arrived")?, [json!(["stays", 300])]);
     example.closes(STREAM, PATIENCE).await?;
     example.stop().await
 }
@@ -407,6 +461,8 @@ async fn documents_and_lines_are_rows_by_the_rules_of_the_example() -> anyhow::R
 #[test]
 fn the_samples_are_as_they_must_be() -> anyhow::Result<()> {
     let said = Example::check_samples(STREAM)?;
-    assert!(said.contains("5 samples would be loaded, 3 would be refused and must be, 0 are not"), "{said}");
+    let expected = "6 samples would be loaded, 3 would be refused and must be, 0 are not as they must be, 2 left out by the filter, \
+        1 without a row of the lookup `stops`";
+    assert!(said.contains(expected), "{said}");
     Ok(())
 }

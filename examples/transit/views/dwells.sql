@@ -1,5 +1,5 @@
--- How long vehicles stand: the time from one update of a vehicle at a stop to the next, where that is at most 300 seconds. A
--- vehicle is at a stop when it is heard of after it has arrived; what is told of it before is a prediction.
+-- The time from one update of a vehicle at a stop to the next, where that is at most 300 seconds; a vehicle that the agency does not
+-- name is known by its trip.
 WITH
   updates AS (
     SELECT DISTINCT
@@ -8,13 +8,14 @@ WITH
       line,
       direction,
       vehicle_id,
+      COALESCE(vehicle_id, trip_id) AS vehicle,
       updated_at
     FROM `transit.stop_updates`
-    WHERE updated_at >= arrival_time
+    WHERE updated_at IS NOT NULL
   ),
 
   pairs AS (
-    SELECT *, LAG(updated_at) OVER (PARTITION BY stop_id, vehicle_id ORDER BY updated_at) AS previous_updated_at
+    SELECT *, LAG(updated_at) OVER (PARTITION BY stop_id, vehicle ORDER BY updated_at) AS previous_updated_at
     FROM updates
   )
 

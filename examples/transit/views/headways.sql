@@ -1,11 +1,13 @@
 -- The time from one vehicle to the next at each stop: between their first arrivals there, where that is at most 20 minutes. A
--- vehicle's first arrival on a trip is the earliest that was ever told; the same stop in the other direction is another stop.
+-- vehicle's first arrival on a trip is the earliest that was ever told; the same stop in the other direction is another stop. A
+-- vehicle does not follow itself; one that the agency does not name is known by its trip.
 WITH
   arrivals AS (
     SELECT
       UPPER(stop_id) AS stop_id,
       trip_id,
       vehicle_id,
+      COALESCE(vehicle_id, trip_id) AS vehicle,
       MAX(stop_name) AS stop_name,
       MAX(line) AS line,
       MAX(direction) AS direction,
@@ -17,8 +19,9 @@ WITH
   pairs AS (
     SELECT
       *,
-      LAG(vehicle_id) OVER (PARTITION BY stop_id ORDER BY arrival_time, vehicle_id, trip_id) AS previous_vehicle_id,
-      LAG(arrival_time) OVER (PARTITION BY stop_id ORDER BY arrival_time, vehicle_id, trip_id) AS previous_arrival_time
+      LAG(vehicle) OVER (PARTITION BY stop_id ORDER BY arrival_time, vehicle, trip_id) AS previous_vehicle,
+      LAG(vehicle_id) OVER (PARTITION BY stop_id ORDER BY arrival_time, vehicle, trip_id) AS previous_vehicle_id,
+      LAG(arrival_time) OVER (PARTITION BY stop_id ORDER BY arrival_time, vehicle, trip_id) AS previous_arrival_time
     FROM arrivals
   )
 
@@ -33,4 +36,6 @@ SELECT
   arrival_time,
   TIMESTAMP_DIFF(arrival_time, previous_arrival_time, SECOND) AS headway_seconds
 FROM pairs
-WHERE TIMESTAMP_DIFF(arrival_time, previous_arrival_time, SECOND) <= 20 * 60
+WHERE
+  previous_vehicle != vehicle
+  AND TIMESTAMP_DIFF(arrival_time, previous_arrival_time, SECOND) <= 20 * 60

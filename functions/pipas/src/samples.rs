@@ -9,10 +9,11 @@ use std::{
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use catalog::{Catalog, Stream};
+use event::Rejection;
 use rows::{Checker, Verdict};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use shape::Shape;
+use shape::{LeftOut, Part, Shape};
 
 use crate::cli::Global;
 
@@ -26,13 +27,58 @@ struct Checked {
     /// Whether the sample is meant to be refused.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     to_be_refused: bool,
+    /// Why it would not be published: `filter`, or `lookup NAME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left_out: Option<String>,
+    /// The values that lookups did not find, by lookup.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    not_found: BTreeMap<String, String>,
     #[serde(flatten)]
     verdict: Verdict,
 }
 
 impl Checked {
+    /// What is left out is neither loaded nor refused: the stream says so.
     fn is_good(&self) -> bool {
-        self.verdict.loaded != self.to_be_refused
+        self.left_out.is_some() || self.verdict.loaded != self.to_be_refused
+    }
+}
+
+/// How many samples came to which end.
+#[derive(Debug, Default)]
+struct Counts {
+    loaded: usize,
+    refused: usize,
+    filtered: usize,
+    dropped: usize,
+    /// By lookup, how many values it did not find.
+    not_found: BTreeMap<String, usize>,
+}
+
+impl Counts {
+    fn add(&mut self, checked: &Checked) {
+        match (&checked.left_out, checked.verdict.loaded) {
+            (Some(why), _) if *why == LeftOut::Filter.to_string() => self.filtered += 1,
+            (Some(_), _) => self.dropped += 1,
+            (None, true) => self.loaded += 1,
+            (None, false) => self.refused += 1,
+        }
+        // What the filter leaves out is not missed.
+        if checked.left_out.as_deref() != Some("filter") {
+            checked.not_found.keys().for_each(|lookup| *self.not_found.entry(lookup.clone()).or_default() += 1);
+        }
+    }
+
+    /// What there is to say beside how many would be loaded; begins with a comma where there is something.
+    fn rest(&self) -> String {
+        let not_found =
+            self.not_found.iter().map(|(lookup, count)| (*count, format!("without a row of the lookup `{lookup}`")));
+        let rest = [
+            (self.filtered, "left out by the filter".to_owned()),
+            (self.dropped, "left out as a lookup does not find them".to_owned()),
+        ];
+        let told = rest.into_iter().chain(not_found).filter(|(count, _)| *count > 0);
+        told.map(|(count, what)| format!(", {count} {what}")).collect()
     }
 }
 
@@ -58,18 +104,19 @@ pub(crate) fn file(
     let samples = Samples { file: file.to_owned(), stream, attributes, to_be_refused: false };
     let mut checkers = BTreeMap::new();
     let checked = check(&samples, &mut checkers)?;
+    let mut counts = Counts::default();
     for checked in &checked {
+        counts.add(checked);
         if global.json {
             println!("{}", serde_json::to_string(checked)?);
         } else {
             print(checked)?;
         }
     }
-    let loaded = checked.iter().filter(|checked| checked.verdict.loaded).count();
     if !global.json {
-        println!("{loaded} of {} would be loaded", checked.len());
+        println!("{} of {} would be loaded{}", counts.loaded, checked.len(), counts.rest());
     }
-    Ok(if loaded == checked.len() && loaded > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if counts.refused == 0 && counts.loaded > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Checks every sample under `folder`.
@@ -79,13 +126,13 @@ pub(crate) fn all(global: &Global, catalog: &Catalog, folder: &Path) -> anyhow::
         bail!("no samples: expected {}/samples/STREAM/*.json or *.ndjson", folder.display());
     }
     let mut checkers = BTreeMap::new();
-    let (mut loaded, mut refused, mut bad) = (0, 0, 0);
+    let (mut good, mut bad) = (Counts::default(), 0);
     for samples in &files {
         for checked in check(samples, &mut checkers)? {
-            match (checked.is_good(), checked.to_be_refused) {
-                (true, false) => loaded += 1,
-                (true, true) => refused += 1,
-                (false, _) => bad += 1,
+            if checked.is_good() {
+                good.add(&checked);
+            } else {
+                bad += 1;
             }
             if global.json {
                 println!("{}", serde_json::to_string(&checked)?);
@@ -96,8 +143,11 @@ pub(crate) fn all(global: &Global, catalog: &Catalog, folder: &Path) -> anyhow::
     }
     if !global.json {
         println!(
-            "{} files: {loaded} samples would be loaded, {refused} would be refused and must be, {bad} are not as they must be",
-            files.len()
+            "{} files: {} samples would be loaded, {} would be refused and must be, {bad} are not as they must be{}",
+            files.len(),
+            good.loaded,
+            good.refused,
+            good.rest()
         );
     }
     Ok(if bad == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -144,7 +194,7 @@ fn is_sample(path: &Path) -> bool {
 }
 
 /// The attributes in `NAME.attributes.json` beside `NAME.json`.
-fn attributes_beside(file: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+pub(crate) fn attributes_beside(file: &Path) -> anyhow::Result<BTreeMap<String, String>> {
     let beside = file.with_extension("attributes.json");
     if !beside.is_file() {
         return Ok(BTreeMap::new());
@@ -159,39 +209,59 @@ fn check<'c>(samples: &Samples<'c>, checkers: &mut BTreeMap<&'c str, Checker>) -
         Entry::Occupied(known) => known.into_mut(),
         Entry::Vacant(new) => new.insert(Checker::new(stream)?),
     };
-    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let is_lines = file.extension().is_some_and(|extension| extension == "ndjson");
-    let checked = |line: usize, verdict: Verdict| Checked {
-        file: file.clone(),
-        line,
-        stream: stream.name.clone(),
-        to_be_refused: *to_be_refused,
-        verdict,
-    };
     let shape = Shape::new(stream);
-    let checked: Vec<Checked> = events(&bytes, is_lines)
+    let checked: Vec<Checked> = shaped(file, shape.as_ref(), attributes)?
         .into_iter()
-        .flat_map(|(line, document)| {
-            let shaped = match &shape {
-                None => return vec![checked(line, checker.check(document, attributes))],
-                Some(shape) => shape.events(&Bytes::copy_from_slice(document), attributes),
+        .map(|(line, sample)| {
+            let (verdict, left_out, not_found) = match sample {
+                Ok(Part { event, missing, left_out: None }) => (checker.check(&event, attributes), None, missing),
+                Ok(Part { missing, left_out: Some(why), .. }) => (Verdict::default(), Some(why.to_string()), missing),
+                Err(fault) => (Verdict::refused(fault), None, BTreeMap::new()),
             };
-            match shaped {
-                Ok(shaped) => {
-                    shaped.events.iter().map(|event| checked(line, checker.check(event, attributes))).collect()
-                }
-                Err(fault) => vec![checked(line, Verdict::refused(fault))],
-            }
+            let (file, stream) = (file.clone(), stream.name.clone());
+            Checked { file, line, stream, to_be_refused: *to_be_refused, left_out, not_found, verdict }
         })
         .collect();
-    if checked.is_empty() {
-        bail!("{} holds no event", file.display());
-    }
     Ok(checked)
 }
 
+/// The events of a file as their stream shapes them, with the lines that their documents begin on; those that are left out too.
+/// Of a document that is bad in one part nothing but its faults, as the receiver refuses it.
+pub(crate) fn shaped(
+    file: &Path,
+    shape: Option<&Shape>,
+    attributes: &BTreeMap<String, String>,
+) -> anyhow::Result<Vec<(usize, Result<Part, Rejection>)>> {
+    let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let is_lines = file.extension().is_some_and(|extension| extension == "ndjson");
+    let documents = events(&bytes, is_lines);
+    if documents.is_empty() {
+        bail!("{} holds no event", file.display());
+    }
+    let mut samples = Vec::new();
+    for (line, document) in documents {
+        let document = Bytes::copy_from_slice(document);
+        let shaped = match shape {
+            Some(shape) => shape.parts(&document, attributes),
+            None => {
+                let part = Part { event: document, missing: BTreeMap::new(), left_out: None };
+                samples.push((line, Ok(part)));
+                continue;
+            }
+        };
+        match shaped {
+            Ok(shaped) if shaped.faults.count == 0 => {
+                samples.extend(shaped.parts.into_iter().map(|part| (line, Ok(part))));
+            }
+            Ok(shaped) => samples.extend(shaped.faults.told.into_iter().map(|fault| (line, Err(fault)))),
+            Err(fault) => samples.push((line, Err(fault))),
+        }
+    }
+    Ok(samples)
+}
+
 /// The events of a file with the lines that they begin on. What is no JSON is one event, for the checker to refuse.
-pub(crate) fn events(bytes: &[u8], is_lines: bool) -> Vec<(usize, &[u8])> {
+fn events(bytes: &[u8], is_lines: bool) -> Vec<(usize, &[u8])> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let line_of = |part: &[u8]| {
         let before = (part.as_ptr() as usize).saturating_sub(bytes.as_ptr() as usize).min(bytes.len());
@@ -212,13 +282,22 @@ pub(crate) fn events(bytes: &[u8], is_lines: bool) -> Vec<(usize, &[u8])> {
 }
 
 fn print(checked: &Checked) -> anyhow::Result<()> {
-    let Checked { file, line, verdict, to_be_refused, .. } = checked;
+    let Checked { file, line, verdict, to_be_refused, left_out, not_found, .. } = checked;
     let place = format!("{}:{line}", file.display());
     let table = verdict.table.as_deref().unwrap_or("no table");
     match (verdict.loaded, to_be_refused) {
+        _ if left_out.is_some() => {
+            println!(
+                "{place}: would not be loaded: left out by the stream's {}",
+                left_out.as_deref().unwrap_or_default()
+            );
+        }
         (true, true) => println!("{place}: would be loaded into {table}, and must be refused"),
         (true, false) => println!("{place}: would be loaded into {table}"),
         (false, _) => println!("{place}: would be refused ({table})"),
+    }
+    for (lookup, value) in not_found {
+        println!("  the lookup `{lookup}` does not find `{value}`");
     }
     for fault in &verdict.errors {
         let pointer = fault.pointer.as_deref().map(|pointer| format!("{pointer}: ")).unwrap_or_default();
@@ -252,5 +331,55 @@ mod tests {
         assert_eq!(cut("{\"a\":1}\nno JSON\n", true)[1], (2, "no JSON".to_owned()));
         assert_eq!(cut(" {\"a\" ", false), [(1, "{\"a\"".to_owned())]);
         assert_eq!(cut(" \n", false), []);
+    }
+
+    /// The counts of the samples in `text`, whose stream keeps what has a time and looks up stops.
+    fn counts(text: &str, more: &str) -> (Vec<Checked>, Counts) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file");
+        write("s.json", r#"[{"name": "n", "type": "INT64"}]"#);
+        write("stops.csv", "stop_id,name\nA1,One\n");
+        write(
+            "pipas.yaml",
+            &format!(
+                "streams:\n  transit:\n    flatten: {{ at: /stops/* }}\n    filter: {{ has: [/n] }}\n    lookup: {{ stops: {{ file: \
+                 stops.csv, key: stop_id, from: /stop_id, columns: [name]{more} }} }}\n    tables: {{ t: {{ table: d.t, schema: \
+                 s.json }} }}\n"
+            ),
+        );
+        write("sample.json", text);
+        let catalog = Catalog::load(&folder.path().join("pipas.yaml")).unwrap_or_else(|error| panic!("{error}"));
+        let samples = Samples {
+            file: folder.path().join("sample.json"),
+            stream: &catalog.streams["transit"],
+            attributes: BTreeMap::new(),
+            to_be_refused: false,
+        };
+        let checked = check(&samples, &mut BTreeMap::new()).expect("samples");
+        let mut counts = Counts::default();
+        checked.iter().for_each(|checked| counts.add(checked));
+        (checked, counts)
+    }
+
+    #[test]
+    fn what_is_left_out_is_told_and_is_no_failure() {
+        let (checked, found) =
+            counts(r#"{"stops":[{"n":1,"stop_id":"A1"},{"n":2,"stop_id":"B2"},{"stop_id":"A1"}]}"#, "");
+        assert_eq!((found.loaded, found.refused, found.filtered), (2, 0, 1), "{found:?}");
+        assert_eq!(found.rest(), ", 1 left out by the filter, 1 without a row of the lookup `stops`");
+        assert!(!checked[2].verdict.loaded && checked[2].is_good(), "{:?}", checked[2]);
+        let json = serde_json::to_value(&checked[2]).expect("JSON");
+        assert_eq!((&json["left_out"], &json["loaded"]), (&serde_json::json!("filter"), &serde_json::json!(false)));
+        let (checked, found) = counts(r#"{"stops":[{"stop_id":"A1"}]}"#, "");
+        assert_eq!((found.loaded, found.refused, found.filtered), (0, 0, 1), "a file of nothing else: {checked:?}");
+        let (_, found) = counts(r#"{"stops":[{"n":1,"stop_id":"B2"}]}"#, ", missing: drop");
+        assert_eq!((found.loaded, found.dropped), (0, 1), "{found:?}");
+    }
+
+    #[test]
+    fn a_document_that_is_bad_in_one_part_is_refused_as_the_receiver_does() {
+        let (checked, found) = counts(r#"{"stops":[{"n":1},7]}"#, "");
+        assert_eq!((found.loaded, found.refused), (0, 1), "{checked:?}");
+        assert_eq!(checked[0].verdict.errors[0].pointer.as_deref(), Some("/stops/1"));
     }
 }

@@ -17,6 +17,13 @@ impl Faults {
             self.told.push(detail());
         }
     }
+
+    /// Takes over those of a document.
+    pub(crate) fn take(&mut self, of_document: shape::Faults) {
+        self.count += of_document.count;
+        let room = TOLD.saturating_sub(self.told.len());
+        self.told.extend(of_document.told.iter().take(room).map(ToString::to_string));
+    }
 }
 
 #[cfg(test)]

@@ -60,6 +60,7 @@ impl Outlet {
                     Ok(shaped) => {
                         found.filtered += shaped.filtered;
                         found.missing.merge(shaped.missing);
+                        found.faults.take(shaped.faults);
                         shaped.events
                     }
                     Err(rejection) => {

@@ -75,6 +75,11 @@ impl BadEvents {
         }
     }
 
+    /// `Err` where there are some.
+    pub(crate) fn none(self) -> Result<(), ReceiverError> {
+        if self.count == 0 { Ok(()) } else { Err(self.into_error()) }
+    }
+
     fn into_error(self) -> ReceiverError {
         ReceiverError::BadEvents { count: self.count, events: self.listed }
     }

@@ -1,11 +1,14 @@
 //! `POST /v1/streams/{stream}/check`.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     body::Body,
     extract::{Path, State},
 };
 use http::HeaderMap;
+use rows::Verdict;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -24,6 +27,9 @@ pub struct Checked {
     /// How many of them would be loaded.
     #[schema(example = 1)]
     pub loaded: usize,
+    /// How many the stream's filter leaves out, where it does: no row, and no dead letter.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub filtered: usize,
     /// Each of them, in the order of the body.
     pub events: Vec<CheckedEvent>,
 }
@@ -54,9 +60,19 @@ pub struct CheckedEvent {
     /// Its rows in the stream's raw tables.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub raw: Vec<RawRow>,
+    /// Why it would not be published, where it would not: `filter`, or `lookup NAME` where that drops what it does not find.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<String>,
+    /// The values that the stream's lookups did not find, by lookup.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub not_found: BTreeMap<String, String>,
     /// Everything that is wrong with it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<CheckError>,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// A row of a raw table.
@@ -87,7 +103,7 @@ pub struct CheckError {
 ///
 /// The body is that of events. Each is told whether it would be loaded, to which table and as which row, or everything that is
 /// wrong with it, by the code that loads and by the catalog's schemas. A document is cut into its events first, where the
-/// stream says so. Nothing is published, and nothing is written.
+/// stream says so; what its `filter` leaves out is not loaded, and is told. Nothing is published, and nothing is written.
 #[utoipa::path(
     post,
     path = "/v1/streams/{stream}/check",
@@ -128,30 +144,33 @@ async fn check(
     let producer = Producer::from_headers(headers)?;
     let (body, _room) = body::read(body, receiver.max_body_bytes, &receiver.room).await?;
     let slices = body::slice(&body, producer.form)?;
-    let (slices, ..) = intake.shaped(slices, &producer)?;
-    if slices.len() > MAX_SAMPLES {
-        return Err(ReceiverError::ManyEvents { limit: MAX_SAMPLES });
-    }
+    let parts = intake.parts(slices, &producer, MAX_SAMPLES)?;
     let checker = intake.checker();
-    let events: Vec<CheckedEvent> = slices
-        .iter()
+    let events: Vec<CheckedEvent> = parts
+        .into_iter()
         .enumerate()
-        .map(|(index, slice)| {
-            let verdict = checker.check(&slice.data, &producer.attributes);
+        .map(|(index, (line, part))| {
+            let verdict = match part.left_out {
+                None => checker.check(&part.event, &producer.attributes),
+                Some(_) => Verdict::default(),
+            };
             CheckedEvent {
                 index,
-                line: slice.line,
+                line,
                 loaded: verdict.loaded,
                 table: verdict.table,
                 event_id: verdict.event_id,
                 row: verdict.row,
                 raw: verdict.raw.into_iter().map(|raw| RawRow { table: raw.table, row: raw.row }).collect(),
+                left_out: part.left_out.map(|why| why.to_string()),
+                not_found: part.missing,
                 errors: verdict.errors.into_iter().map(CheckError::from).collect(),
             }
         })
         .collect();
     let loaded = events.iter().filter(|event| event.loaded).count();
-    Ok(Json(Checked { checked: events.len(), loaded, events }))
+    let filtered = events.iter().filter(|event| event.left_out.as_deref() == Some("filter")).count();
+    Ok(Json(Checked { checked: events.len(), loaded, filtered, events }))
 }
 
 impl From<rows::Fault> for CheckError {

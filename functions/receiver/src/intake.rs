@@ -1,13 +1,13 @@
 //! One stream's way in: from slices of a body to messages on the topic.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use catalog::{Cors, Probe, Probed, Stream};
-use event::{Event, EventId, Timestamp};
+use event::{Event, EventId, Rejection, Timestamp};
 use pubsub::{MAX_MESSAGE_BYTES, Outgoing, PublishError, Publisher};
 use rows::Checker;
 use service::TraceContext;
-use shape::{Missing, Shape};
+use shape::{Faults, Missing, Part, Shape};
 
 use crate::{
     body::{BadEvents, MAX_EVENTS, Slice},
@@ -105,45 +105,64 @@ impl Intake {
                 Err(detail) => bad.add(BadEvent { index: Some(index), line, column, detail }),
             }
         }
-        if bad.count > 0 {
-            return Err(ReceiverError::BadEvents { count: bad.count, events: bad.listed });
-        }
+        bad.none()?;
         if large.count > 0 {
             return Err(ReceiverError::LargeEvents { count: large.count, events: large.listed });
         }
         Ok(Taken { events, filtered, missing })
     }
 
-    /// The events of the documents that a request holds. Each stands where its document does.
-    pub(crate) fn shaped(
-        &self,
-        documents: Vec<Slice>,
-        producer: &Producer,
-    ) -> Result<(Vec<Slice>, u64, Missing), ReceiverError> {
+    /// The events of the documents that a request holds. Each stands where its document does. A producer mends a document
+    /// that is bad in one part, so it is refused as a whole.
+    fn shaped(&self, documents: Vec<Slice>, producer: &Producer) -> Result<(Vec<Slice>, u64, Missing), ReceiverError> {
         let Some(shape) = &self.shape else { return Ok((documents, 0, Missing::default())) };
         let (mut events, mut filtered, mut missing) = (Vec::new(), 0, Missing::default());
         let mut bad = BadEvents::default();
         for (index, document) in documents.into_iter().enumerate() {
             let (line, column) = (document.line, document.column);
-            match shape.events(&document.data, &producer.attributes) {
-                Ok(shaped) => {
-                    filtered += shaped.filtered;
-                    missing.merge(shaped.missing);
-                    events.extend(shaped.events.into_iter().map(|data| Slice { data, line, column }));
-                }
-                Err(rejection) => {
-                    let at = rejection.pointer.map(|pointer| format!(" at {pointer}")).unwrap_or_default();
-                    bad.add(BadEvent { index: Some(index), line, column, detail: format!("{}{at}", rejection.detail) });
-                }
+            let shaped = shape.events(&document.data, &producer.attributes);
+            if let Some(shaped) = sound(shaped, |shaped| &shaped.faults, (index, &document), &mut bad) {
+                filtered += shaped.filtered;
+                missing.merge(shaped.missing);
+                events.extend(shaped.events.into_iter().map(|data| Slice { data, line, column }));
             }
             if events.len() > MAX_EVENTS {
                 return Err(ReceiverError::ManyEvents { limit: MAX_EVENTS });
             }
         }
-        match bad.count {
-            0 => Ok((events, filtered, missing)),
-            count => Err(ReceiverError::BadEvents { count, events: bad.listed }),
+        bad.none()?;
+        Ok((events, filtered, missing))
+    }
+
+    /// The events of documents for a check, each with its line: those that are left out too. At most `limit`.
+    pub(crate) fn parts(
+        &self,
+        documents: Vec<Slice>,
+        producer: &Producer,
+        limit: usize,
+    ) -> Result<Vec<(usize, Part)>, ReceiverError> {
+        let mut parts = Vec::new();
+        let mut bad = BadEvents::default();
+        for (index, document) in documents.into_iter().enumerate() {
+            let line = document.line;
+            match &self.shape {
+                None => {
+                    let part = Part { event: document.data, missing: BTreeMap::new(), left_out: None };
+                    parts.push((line, part));
+                }
+                Some(shape) => {
+                    let shaped = shape.parts(&document.data, &producer.attributes);
+                    if let Some(shaped) = sound(shaped, |shaped| &shaped.faults, (index, &document), &mut bad) {
+                        parts.extend(shaped.parts.into_iter().map(|part| (line, part)));
+                    }
+                }
+            }
+            if parts.len() > limit {
+                return Err(ReceiverError::ManyEvents { limit });
+            }
         }
+        bad.none()?;
+        Ok(parts)
     }
 
     fn event(
@@ -225,6 +244,25 @@ impl Intake {
             }
         })
     }
+}
+
+/// What was made of a document; `None`: it is bad, and `bad` has every fault of it.
+fn sound<T>(
+    shaped: Result<T, Rejection>,
+    faults: impl Fn(&T) -> &Faults,
+    (index, document): (usize, &Slice),
+    bad: &mut BadEvents,
+) -> Option<T> {
+    let told = match &shaped {
+        Ok(shaped) => faults(shaped).told.as_slice(),
+        Err(rejection) => std::slice::from_ref(rejection),
+    };
+    for Rejection { pointer, detail, .. } in told {
+        let at = pointer.as_ref().map(|pointer| format!(" at {pointer}")).unwrap_or_default();
+        let detail = format!("{detail}{at}");
+        bad.add(BadEvent { index: Some(index), line: document.line, column: document.column, detail });
+    }
+    shaped.ok().filter(|shaped| faults(shaped).count == 0)
 }
 
 /// Why not all was published: a message that only waited behind one that failed says nothing of the cause.

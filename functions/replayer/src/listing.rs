@@ -111,7 +111,9 @@ async fn bucketed(store: &ObjectStore, prefix: &str, found: &mut Vec<Source>) ->
     Ok(())
 }
 
+/// A file is known by its full path, however it was named: ids are made of it.
 fn files(path: &Path, found: &mut Vec<Source>) -> std::io::Result<()> {
+    let path = &std::fs::canonicalize(path)?;
     let metadata = std::fs::metadata(path)?;
     if metadata.is_dir() {
         let mut entries = std::fs::read_dir(path)?.collect::<Result<Vec<_>, _>>()?;
@@ -129,4 +131,25 @@ fn files(path: &Path, found: &mut Vec<Source>) -> std::io::Result<()> {
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_one_name_however_its_path_is_typed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(folder.path().join("in")).expect("a folder");
+        std::fs::write(folder.path().join("in/a.avro"), "x").expect("a file");
+        let names = |path: &str| {
+            let mut found = Vec::new();
+            files(&folder.path().join(path), &mut found).expect("files");
+            found.into_iter().map(|source| source.name).collect::<Vec<_>>()
+        };
+        let name = std::fs::canonicalize(folder.path().join("in/a.avro")).expect("a path").display().to_string();
+        for path in ["in/a.avro", "in", "in/../in/./a.avro", "."] {
+            assert_eq!(names(path), [name.as_str()], "{path}");
+        }
+    }
 }

@@ -184,8 +184,16 @@ impl Decoder {
     ) -> Result<Option<u64>, (u64, ReadError)> {
         let (mut first, mut bytes) = (0, 0);
         let mut batch = Vec::with_capacity(self.batch);
+        // Where a message cannot be read, those before it are good, and go out before that is told.
+        let mut fault = None;
         for message in messages {
-            let message = message.map_err(|error| (first + batch.len() as u64, error))?;
+            let message = match message {
+                Ok(message) => message,
+                Err(error) => {
+                    fault = Some(error);
+                    break;
+                }
+            };
             bytes += message.size();
             batch.push(message);
             if batch.len() >= self.batch || bytes >= BATCH_BYTES {
@@ -199,7 +207,10 @@ impl Decoder {
         }
         let all = first + batch.len() as u64;
         let is_sent = batch.is_empty() || self.batches.blocking_send(Ok(Batch { first, messages: batch })).is_ok();
-        Ok(is_sent.then_some(all))
+        match fault {
+            Some(error) => Err((all, error)),
+            None => Ok(is_sent.then_some(all)),
+        }
     }
 }
 
@@ -220,5 +231,38 @@ impl Read for Parts {
         let length = self.part.len().min(buffer.len());
         self.part.copy_to_slice(&mut buffer[..length]);
         Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event::Timestamp;
+
+    use super::*;
+
+    fn message(id: u64) -> Message {
+        Message {
+            message_id: id.to_string(),
+            publish_time: Timestamp::UNIX_EPOCH,
+            ordering_key: String::new(),
+            attributes: Default::default(),
+            data: Bytes::from_static(b"{}"),
+        }
+    }
+
+    #[test]
+    fn what_stands_before_a_fault_goes_out_before_it_is_told() {
+        let (batches, mut receiver) = mpsc::channel(10);
+        let decoder = Decoder { name: "o".to_owned(), is_own: false, batch: 2, batches };
+        let torn = ReadError::Field { field: "data", expected: "bytes" };
+        let messages = (0..3).map(|id| Ok(message(id))).chain([Err(torn)]);
+        let fault = decoder.pass_on(messages).expect_err("a fault");
+        assert!(matches!(fault, (3, ReadError::Field { .. })), "{fault:?}");
+        drop(decoder);
+        let sent: Vec<(u64, usize)> = std::iter::from_fn(|| receiver.blocking_recv())
+            .map(|batch| batch.expect("a batch"))
+            .map(|batch| (batch.first, batch.messages.len()))
+            .collect();
+        assert_eq!(sent, [(0, 2), (2, 1)]);
     }
 }

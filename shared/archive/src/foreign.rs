@@ -17,7 +17,8 @@ pub enum Form {
     WithMetadata,
     /// `{data}`: a message without its id, its time and its attributes.
     DataOnly,
-    /// `{message, attributes, timestamp}`: a message without its id; the time is in milliseconds.
+    /// `{message, attributes, timestamp}`: a message without its id; the time is in milliseconds, or in microseconds where it is too
+    /// large for those.
     Dataflow,
 }
 
@@ -103,24 +104,31 @@ impl Fields {
 
     fn record(mut self, form: Form) -> Result<ForeignRecord, ReadError> {
         let (data, message_id, publish_time) = match form {
-            Form::WithMetadata => ("data", Some(self.text("message_id")?), Some(self.time("publish_time")?)),
+            Form::WithMetadata => {
+                let time = self.time("publish_time", |_| Unit::Micros)?;
+                ("data", Some(self.text("message_id")?), Some(time))
+            }
             Form::DataOnly => ("data", None, None),
-            Form::Dataflow => ("message", None, Some(self.time("timestamp")?)),
+            Form::Dataflow => ("message", None, Some(self.time("timestamp", Unit::by_size)?)),
         };
         let data = match self.take(data) {
             Some(Value::Bytes(bytes)) => Bytes::from(bytes),
             Some(Value::String(text)) => Bytes::from(text),
+            // A message may be of attributes alone.
+            Some(Value::Null) => Bytes::new(),
             _ => return Err(unexpected(data, "bytes")),
         };
         let mut attributes = match self.take("attributes") {
             Some(Value::Map(map)) => map
                 .into_iter()
+                .filter(|(_, value)| !is_null(value))
                 .map(|(name, value)| Ok((name, string(value).ok_or_else(|| unexpected("attributes", "strings"))?)))
                 .collect::<Result<BTreeMap<_, _>, ReadError>>()?,
             Some(Value::Null) | None => BTreeMap::new(),
             Some(_) => return Err(unexpected("attributes", "a map of strings")),
         };
         let ordering_key = match self.take(ORDERING_KEY) {
+            Some(Value::Null) => String::new(),
             Some(key) => string(key).ok_or_else(|| unexpected(ORDERING_KEY, "a string"))?,
             // Pub/Sub puts it among the attributes.
             None if form == Form::WithMetadata => attributes.remove(ORDERING_KEY).unwrap_or_default(),
@@ -141,14 +149,51 @@ impl Fields {
         self.take(name).and_then(string).ok_or_else(|| unexpected(name, "a string"))
     }
 
-    /// A time by its logical type; a bare number is in milliseconds, as Dataflow's template writes it.
-    fn time(&mut self, name: &'static str) -> Result<Timestamp, ReadError> {
+    /// A time by its logical type, else in the unit that `bare` says of the number. A local one is taken for UTC.
+    fn time(&mut self, name: &'static str, bare: fn(i64) -> Unit) -> Result<Timestamp, ReadError> {
         let time = match self.take(name) {
-            Some(Value::TimestampMicros(micros)) => Timestamp::from_microsecond(micros),
-            Some(Value::TimestampMillis(millis) | Value::Long(millis)) => Timestamp::from_millisecond(millis),
+            Some(Value::TimestampMillis(time) | Value::LocalTimestampMillis(time)) => Unit::Millis.time(time),
+            Some(Value::TimestampMicros(time) | Value::LocalTimestampMicros(time)) => Unit::Micros.time(time),
+            Some(Value::TimestampNanos(time) | Value::LocalTimestampNanos(time)) => Unit::Nanos.time(time),
+            Some(Value::Long(time)) => bare(time).time(time),
             _ => return Err(unexpected(name, "a time")),
         };
-        time.map_err(|_| unexpected(name, "a time that a clock can show"))
+        time.ok_or_else(|| unexpected(name, "a time that a clock can show"))
+    }
+}
+
+/// What a time is counted in.
+#[derive(Debug, Clone, Copy)]
+enum Unit {
+    Millis,
+    Micros,
+    Nanos,
+}
+
+impl Unit {
+    /// Dataflow's template writes milliseconds, and tools that read its objects write microseconds: 10^14 milliseconds would be
+    /// the year 5138, and as many microseconds are 1973.
+    fn by_size(time: i64) -> Self {
+        const MICROS: u64 = 100_000_000_000_000;
+        if time.unsigned_abs() < MICROS { Self::Millis } else { Self::Micros }
+    }
+
+    fn time(self, time: i64) -> Option<Timestamp> {
+        let time = match self {
+            Self::Millis => Timestamp::from_millisecond(time),
+            Self::Micros => Timestamp::from_microsecond(time),
+            // BigQuery and Pub/Sub know microseconds.
+            Self::Nanos => Timestamp::from_microsecond(time.div_euclid(1_000)),
+        };
+        time.ok()
+    }
+}
+
+fn is_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Union(_, value) => is_null(value),
+        _ => false,
     }
 }
 
@@ -187,19 +232,41 @@ mod tests {
 
     #[test]
     fn pub_subs_own_objects_with_metadata() {
-        for name in ["pubsub-metadata.avro", "pubsub-metadata-deflate.avro"] {
+        for (name, micros) in [
+            ("pubsub-metadata.avro", "000123"),
+            ("pubsub-metadata-deflate.avro", "000123"),
+            ("pubsub-metadata-snappy.avro", "000123"),
+            ("pubsub-metadata-zstd.avro", "000123"),
+            ("pubsub-metadata-unions.avro", "000123"),
+            ("pubsub-metadata-bare.avro", "000123"),
+            ("pubsub-metadata-nanos.avro", "000123"),
+            ("pubsub-metadata-local.avro", "000123"),
+            ("pubsub-metadata-millis.avro", "000"),
+        ] {
             let (form, records) = sample(name);
             assert_eq!((form, records.len()), (Form::WithMetadata, 3), "{name}");
             let expected = ForeignRecord {
                 message_id: Some("10000000000000001".into()),
-                publish_time: Some("2024-02-01T10:00:01.000123Z".parse().expect("a time")),
+                publish_time: Some(format!("2024-02-01T10:00:01.{micros}Z").parse().expect("a time")),
                 ordering_key: "order-1".into(),
                 attributes: BTreeMap::from([("team".into(), "a".into())]),
                 data: event(1),
             };
             assert_eq!(records[1], expected, "{name}");
-            assert_eq!((records[0].ordering_key.as_str(), records[0].attributes.len()), ("", 0));
+            assert_eq!((records[0].ordering_key.as_str(), records[0].attributes.len()), ("", 0), "{name}");
         }
+    }
+
+    #[test]
+    fn what_is_null_is_not_there() {
+        let (form, records) = sample("pubsub-metadata-nulls.avro");
+        assert_eq!((form, records.len()), (Form::WithMetadata, 3));
+        assert_eq!(records[0].attributes, BTreeMap::from([("team".into(), "b".into())]), "an attribute");
+        assert_eq!((records[1].attributes.len(), &records[1].data), (0, &event(1)), "all of them");
+        assert_eq!((records[2].data.len(), records[2].ordering_key.as_str()), (0, ""), "the data");
+        let (form, records) = sample("dataflow-nulls.avro");
+        assert_eq!((form, records.len()), (Form::Dataflow, 3));
+        assert_eq!((records[0].data.len(), &records[1].data), (0, &event(1)));
     }
 
     #[test]
@@ -218,8 +285,6 @@ mod tests {
 
     #[test]
     fn objects_of_dataflows_template() {
-        let (form, records) = sample("dataflow.avro");
-        assert_eq!((form, records.len()), (Form::Dataflow, 3));
         let expected = ForeignRecord {
             message_id: None,
             publish_time: Some("2024-02-01T10:00:02.002Z".parse().expect("a time")),
@@ -227,7 +292,11 @@ mod tests {
             attributes: BTreeMap::from([("team".into(), "b".into())]),
             data: event(2),
         };
-        assert_eq!(records[2], expected);
+        for name in ["dataflow.avro", "dataflow-micros.avro", "dataflow-millis.avro"] {
+            let (form, records) = sample(name);
+            assert_eq!((form, records.len()), (Form::Dataflow, 3), "{name}");
+            assert_eq!(records[2], expected, "{name}");
+        }
     }
 
     #[test]

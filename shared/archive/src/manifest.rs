@@ -127,8 +127,9 @@ pub async fn entries(
 /// The entries that count: each message of the archive is in the object of at least one of them. It may be in two, where an
 /// ack was lost; `message_id` tells.
 ///
-/// An entry is dead when another one replaces its object. Of those that replace the same objects, as two merges at once do,
-/// the first by name counts.
+/// An entry is dead when another one replaces its object, or replaces all that it replaces and more: it lost to a merge of the
+/// same objects, and that one was merged since. Of those that replace the same objects, as two merges at once do, the first by
+/// name counts.
 pub fn live(entries: Vec<ManifestEntry>) -> Vec<ManifestEntry> {
     let dead = dead(&entries);
     entries.into_iter().filter(|entry| !dead.contains(&entry.object)).collect()
@@ -137,21 +138,28 @@ pub fn live(entries: Vec<ManifestEntry>) -> Vec<ManifestEntry> {
 /// The objects of dead entries.
 fn dead(entries: &[ManifestEntry]) -> BTreeSet<String> {
     let mut dead: BTreeSet<String> = entries.iter().flat_map(|entry| entry.replaces.iter().cloned()).collect();
-    let mut first: BTreeMap<BTreeSet<&str>, &str> = BTreeMap::new();
+    // Merges that nobody replaced: by what they replace, the first by name.
+    let mut merges: BTreeMap<BTreeSet<&str>, &str> = BTreeMap::new();
     for entry in entries.iter().filter(|entry| !entry.replaces.is_empty() && !dead.contains(&entry.object)) {
-        let kept = first.entry(entry.replaces.iter().map(String::as_str).collect()).or_insert(&entry.object);
+        let kept = merges.entry(replaced(entry)).or_insert(&entry.object);
         *kept = (*kept).min(&entry.object);
     }
-    let twins: Vec<String> = entries
+    let lost: Vec<String> = entries
         .iter()
+        .filter(|entry| !entry.replaces.is_empty())
         .filter(|entry| {
-            let kept = first.get(&entry.replaces.iter().map(String::as_str).collect::<BTreeSet<_>>());
-            kept.is_some_and(|kept| *kept != entry.object)
+            let replaced = replaced(entry);
+            let is_twin = merges.get(&replaced).is_some_and(|kept| *kept != entry.object);
+            is_twin || merges.keys().any(|more| more.len() > replaced.len() && more.is_superset(&replaced))
         })
         .map(|entry| entry.object.clone())
         .collect();
-    dead.extend(twins);
+    dead.extend(lost);
     dead
+}
+
+fn replaced(entry: &ManifestEntry) -> BTreeSet<&str> {
+    entry.replaces.iter().map(String::as_str).collect()
 }
 
 impl Document {
@@ -290,5 +298,17 @@ mod tests {
     fn of_two_merges_of_the_same_objects_one_counts() {
         assert_eq!(living(&[("n", &["b", "a"]), ("m", &["a", "b"]), ("a", &[]), ("b", &[])]), ["m"]);
         assert_eq!(living(&[("m", &["a", "b"]), ("n", &["b", "c"])]), ["m", "n"], "each has what the other has not");
+    }
+
+    #[test]
+    fn the_merge_that_lost_stays_dead_when_the_other_is_merged_again() {
+        let all: [(&str, &[&str]); 6] =
+            [("m", &["a", "b"]), ("n", &["a", "b"]), ("a", &[]), ("b", &[]), ("c", &[]), ("o", &["a", "b", "c", "m"])];
+        assert_eq!(living(&all), ["o"]);
+        assert_eq!(living(&all[1..]), ["o"], "the winner was swept");
+        let again = [&all[..], &[("d", &[]), ("p", &["a", "b", "c", "d", "m", "o"])]].concat();
+        assert_eq!(living(&again), ["p"], "and so on");
+        let twins = [&all[..], &[("q", &["a", "b", "c", "m"])]].concat();
+        assert_eq!(living(&twins), ["o"], "of two second merges one counts");
     }
 }

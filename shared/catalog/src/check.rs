@@ -28,7 +28,7 @@ pub enum Place {
 /// What must hold for a value; what is not set holds.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Test {
-    /// The value is one of these scalars. Empty: any.
+    /// The value is one of these scalars; a number may be written as a text, as it may in a column of numbers. Empty: any.
     pub one_of: Vec<Value>,
     /// The value is a number of at least this much.
     pub min: Option<serde_json::Number>,
@@ -70,7 +70,7 @@ impl PartialEq for Pattern {
 impl Test {
     /// What was expected of the JSON value `raw`, which is not null; `None`: the test holds. [`Test::required`] is not looked at.
     pub fn violated(&self, raw: &str) -> Option<String> {
-        if !self.one_of.is_empty() && !self.one_of.iter().any(|scalar| equals(raw, scalar)) {
+        if !self.one_of.is_empty() && !self.one_of.iter().any(|scalar| is_it(raw, scalar)) {
             let listed = self.one_of.iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
             return Some(format!("one of {listed}"));
         }
@@ -101,6 +101,15 @@ impl Test {
             (None, None) => "a number".to_owned(),
         }
     }
+}
+
+/// Whether the JSON value `raw` is `scalar`, or a text that says the same number.
+fn is_it(raw: &str, scalar: &Value) -> bool {
+    let says = |number: &serde_json::Number| {
+        let said = text(raw).and_then(|text| Number::parse(&text));
+        said.is_some_and(|said| Number::parse(&number.to_string()) == Some(said))
+    };
+    equals(raw, scalar) || matches!(scalar, Value::Number(number) if says(number))
 }
 
 /// Whether the JSON value `raw` is `scalar`: strings as they are, numbers by value.
@@ -139,10 +148,12 @@ mod tests {
     #[test]
     fn each_test_says_what_it_expected() {
         let one_of = Test { one_of: vec![json!("web"), json!(2), json!(true)], ..Test::default() };
-        for good in [r#""web""#, r#""w\u0065b""#, "2", "2.0", "true"] {
+        for good in [r#""web""#, r#""w\u0065b""#, "2", "2.0", r#""2""#, r#""2.0""#, "true"] {
             assert_eq!(one_of.violated(good), None, "{good}");
         }
-        assert_eq!(one_of.violated(r#""Web""#).as_deref(), Some(r#"one of "web", 2, true"#));
+        for bad in [r#""Web""#, r#""3""#, "3", r#""true""#, "[2]"] {
+            assert_eq!(one_of.violated(bad).as_deref(), Some(r#"one of "web", 2, true"#), "{bad}");
+        }
 
         let range = Test { min: number(json!(-100)), max: number(json!(0.5)), ..Test::default() };
         for good in ["-100", "0.50", "5e-1", r#""-1""#] {

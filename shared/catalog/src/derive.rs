@@ -2,7 +2,7 @@
 
 use jiff::{Timestamp, civil::DateTime, fmt::strtime::BrokenDownTime, tz::TimeZone};
 
-use crate::{FieldType, JsonPointer};
+use crate::{FieldType, JsonPointer, number::Number};
 
 /// A column that is derived: what the event says under its name is not looked at, unless the source does.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +44,7 @@ pub struct TimeSource {
 /// How a time is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TimeFormat {
-    /// Seconds of the Unix epoch, perhaps with a fraction.
+    /// Seconds of the Unix epoch, perhaps with a fraction or an exponent.
     UnixSeconds,
     /// Milliseconds of the Unix epoch.
     UnixMillis,
@@ -103,20 +103,15 @@ impl TimeSource {
     }
 
     fn read_as(&self, format: &TimeFormat, text: &str) -> Option<String> {
-        let epoch = |unit: i64| {
-            let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-            let digits_are_good = fraction.len() <= 9 && fraction.bytes().all(|byte| byte.is_ascii_digit());
-            let whole: i64 = whole.parse().ok().filter(|_| digits_are_good)?;
-            let nanos: i128 = format!("{fraction:0<9}").parse().ok()?;
-            let nanos = if text.starts_with('-') { -nanos } else { nanos };
-            let unit = i128::from(1_000_000_000 / unit);
-            let at = i128::from(whole) * unit + nanos * unit / 1_000_000_000;
-            Timestamp::from_nanosecond(at).ok()
+        // So many decimal places of the unit make nanoseconds; what is finer is cut off.
+        let epoch = |places: i64| {
+            let text = text.strip_prefix('+').filter(|rest| !rest.starts_with('-')).unwrap_or(text);
+            Timestamp::from_nanosecond(Number::parse(text)?.scaled(places)?).ok()
         };
         let (naive, instant) = match format {
-            TimeFormat::UnixSeconds => (None, epoch(1)?),
-            TimeFormat::UnixMillis => (None, epoch(1_000)?),
-            TimeFormat::UnixMicros => (None, epoch(1_000_000)?),
+            TimeFormat::UnixSeconds => (None, epoch(9)?),
+            TimeFormat::UnixMillis => (None, epoch(6)?),
+            TimeFormat::UnixMicros => (None, epoch(3)?),
             TimeFormat::Strptime(format) => {
                 let read = BrokenDownTime::parse(format, text).ok()?;
                 let naive = read.to_datetime().or_else(|_| read.to_date().map(|date| date.at(0, 0, 0, 0))).ok();
@@ -186,6 +181,13 @@ mod tests {
             (&["unix_micros"], None, Timestamp, "1706781886123456", Some("2024-02-01T10:04:46.123456Z")),
             (&["unix_seconds"], None, Timestamp, "1706781886.5", Some("2024-02-01T10:04:46.500000Z")),
             (&["unix_seconds"], rome, Datetime, "1706781886", Some("2024-02-01T11:04:46.000000")),
+            (&["unix_seconds"], None, Timestamp, "1.706781886E9", Some("2024-02-01T10:04:46.000000Z")),
+            (&["unix_seconds"], None, Timestamp, "1706781886.1234567899", Some("2024-02-01T10:04:46.123456Z")),
+            (&["unix_seconds"], None, Timestamp, "+1706781886", Some("2024-02-01T10:04:46.000000Z")),
+            (&["unix_seconds"], None, Timestamp, "-0.5", Some("1969-12-31T23:59:59.500000Z")),
+            (&["unix_millis"], None, Timestamp, "1.706781886123e12", Some("2024-02-01T10:04:46.123000Z")),
+            (&["unix_seconds"], None, Timestamp, "1e12", None),
+            (&["unix_seconds"], None, Timestamp, "1e99999", None),
             (&["unix_seconds"], None, Timestamp, "soon", None),
             (&["%Y-%m-%d"], None, Date, "2024-02-30", None),
             (&["%Y-%m-%d"], None, Date, "2024-02-01x", None),

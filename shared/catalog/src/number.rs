@@ -45,6 +45,23 @@ impl Number {
         Some(Self { negative, digits, exponent })
     }
 
+    /// The number times this power of ten, without what is after the point. `None`: it has too many digits for any use.
+    pub(crate) fn scaled(&self, power: i64) -> Option<i128> {
+        let exponent = self.exponent.checked_add(power)?;
+        let last = i64::try_from(self.digits.len()).ok()?.checked_add(exponent.min(0))?.max(0);
+        let zeros = exponent.max(0);
+        // An i128 holds 38 digits.
+        if last.checked_add(zeros)? > 38 {
+            return None;
+        }
+        let digits = self.digits[..usize::try_from(last).ok()?].iter().copied();
+        let zeros = std::iter::repeat_n(b'0', usize::try_from(zeros).ok()?);
+        let value = digits
+            .chain(zeros)
+            .try_fold(0_i128, |value, digit| value.checked_mul(10)?.checked_add(i128::from(digit - b'0')))?;
+        Some(if self.negative { -value } else { value })
+    }
+
     /// Which of the two is greater.
     pub(crate) fn order(&self, other: &Self) -> Ordering {
         let sign = |number: &Self| match (number.digits.is_empty(), number.negative) {
@@ -96,6 +113,23 @@ mod tests {
                 let order = Number::parse(a).expect(a).order(&Number::parse(b).expect(b));
                 assert_eq!(order, at.cmp(&other), "{a} and {b}");
             }
+        }
+    }
+
+    #[test]
+    fn numbers_are_scaled_without_rounding() {
+        for (text, power, expected) in [
+            ("1.5", 3, Some(1_500)),
+            ("-1.9999", 3, Some(-1_999)),
+            ("1.706781886E9", 9, Some(1_706_781_886_000_000_000)),
+            ("1e-30", 9, Some(0)),
+            ("0", 9, Some(0)),
+            ("0.00000000012345", 9, Some(0)),
+            ("1e29", 9, None),
+            ("1e9223372036854775807", 9, None),
+            ("99999999999999999999999999999999999999", 0, Some(99_999_999_999_999_999_999_999_999_999_999_999_999)),
+        ] {
+            assert_eq!(Number::parse(text).expect(text).scaled(power), expected, "{text}");
         }
     }
 

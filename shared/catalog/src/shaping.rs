@@ -25,7 +25,8 @@ impl Shaping {
 pub struct Flatten {
     /// Where the events stand.
     pub at: StarPointer,
-    /// What each event takes along: fields by name, from the document.
+    /// What each event takes along: fields by name, from the document. Of those of one name, which stand together, the first that
+    /// finds a value.
     pub carry: Vec<Carry>,
     /// Whether the event keeps its own fields beside them.
     pub keeps_own: bool,

@@ -68,6 +68,18 @@ fn a_byte_order_mark_is_no_part_of_the_header() {
 }
 
 #[test]
+fn the_files_of_others_are_read_as_they_are_written() {
+    let stops = "stop_id,name\nA1\nA2,Two,\n,Nowhere\n\nA3,Three\nA3,Three\n";
+    let catalog = load(WHOLE, stops).unwrap_or_else(|error| panic!("{error}"));
+    let rows: Vec<_> = catalog.streams["transit"].shaping.lookups[0].rows.iter().collect();
+    let row = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        rows,
+        [(&"A1".to_owned(), &row(&[""])), (&"A2".to_owned(), &row(&["Two"])), (&"A3".to_owned(), &row(&["Three"]))]
+    );
+}
+
+#[test]
 fn every_problem_is_told() {
     let bad = "
 event_id: { content_hash: some }
@@ -94,7 +106,7 @@ fn what_contradicts_itself_is_refused() {
         load("feeds: { a: { url: 'http://a', format: json, every: 20s } }", STOPS),
         load("cors: { origins: '*', credentials: true }", STOPS),
         load(WHOLE, "stop_id,name\nA1,One\nA1,Two\n"),
-        load(WHOLE, "stop_id,name\nA1\n"),
+        load(WHOLE, "stop_id,name\nA1,Pine St, North\n"),
         load("lookup: { s: { file: stops.csv, key: stop_id, from: /s, columns: [name], suffix_to: name } }", STOPS),
         load("subscriptions: { live: {}, loader: {} }", STOPS),
     ];

@@ -21,8 +21,8 @@ pub struct Checker {
     payload_mask: Option<PayloadMask>,
 }
 
-/// What would become of a sample.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// What would become of a sample. The default is that nothing would.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Verdict {
     /// Whether it would be a row of the table that it is routed to.
     pub loaded: bool,
@@ -73,8 +73,7 @@ impl From<Rejection> for Fault {
 impl Verdict {
     /// Of what is refused before it is looked at as an event.
     pub fn refused(fault: Rejection) -> Self {
-        let errors = vec![fault.into()];
-        Self { loaded: false, table: None, event_id: None, row: None, raw: Vec::new(), errors }
+        Self { errors: vec![fault.into()], ..Self::default() }
     }
 }
 
@@ -98,8 +97,7 @@ impl Checker {
             Ok(probed) => probed,
             Err(rejection) => return Verdict::refused(rejection),
         };
-        let mut verdict =
-            Verdict { loaded: false, table: None, event_id: None, row: None, raw: Vec::new(), errors: Vec::new() };
+        let mut verdict = Verdict::default();
         let route = probed.route(&self.stream, attributes);
         verdict.table = route.map(|table| table.name.to_string());
         match self.stream.event_id(&probed, route) {

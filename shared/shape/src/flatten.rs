@@ -6,17 +6,21 @@ use catalog::{Flatten, Step, elements, members};
 use event::{Reason, Rejection};
 
 use crate::{
+    faults::Faults,
     fields::{Fields, value_at},
     shape::too_large,
 };
 
-/// The events of `document`, a JSON text, in its order, at most `room`. Where a step of the pointer finds nothing, or null, there are none.
+/// The events of `document`, a JSON text, in its order, at most `room`. Where a step of the pointer finds nothing, or null, there are
+/// none; where it finds what it cannot go into, that branch is a fault, and the others are walked.
 pub(crate) fn flatten<'json>(
     rule: &Flatten,
     document: &'json str,
     room: usize,
+    faults: &mut Faults,
 ) -> Result<Vec<Fields<'json>>, Rejection> {
-    let mut walk = Walk { rule, carried: vec![None; rule.carry.len()], path: String::new(), events: Vec::new(), room };
+    let (carried, path, events) = (vec![None; rule.carry.len()], String::new(), Vec::new());
+    let mut walk = Walk { rule, carried, path, events, room, faults };
     walk.at(document, 0)?;
     Ok(walk.events)
 }
@@ -30,10 +34,11 @@ struct Walk<'rule, 'json> {
     path: String,
     events: Vec<Fields<'json>>,
     room: usize,
+    faults: &'rule mut Faults,
 }
 
 impl<'json> Walk<'_, 'json> {
-    /// Goes on at `json`, to which the first `depth` steps have led.
+    /// Goes on at `json`, to which the first `depth` steps have led. An error is one of the whole document.
     fn at(&mut self, json: &'json str, depth: usize) -> Result<(), Rejection> {
         for (place, carry) in self.rule.carry.iter().enumerate() {
             if carry.depth == depth {
@@ -41,30 +46,35 @@ impl<'json> Walk<'_, 'json> {
             }
         }
         let Some(step) = self.rule.at.steps.get(depth) else { return self.event(json) };
+        let leads_to =
+            |token: &str| matches!(step, Step::Every) || matches!(step, Step::Name(wanted) if wanted == token);
         match (json.as_bytes().first(), step) {
-            (Some(b'n'), _) => Ok(()),
-            (Some(b'{'), step) => {
-                for (name, value) in members(json).map_err(|detail| self.fault(detail))? {
-                    if matches!(step, Step::Every) || matches!(step, Step::Name(wanted) if *wanted == name) {
+            (Some(b'n'), _) => {}
+            (Some(b'{'), _) => match members(json) {
+                Ok(members) => {
+                    for (name, value) in members.into_iter().filter(|(name, _)| leads_to(name)) {
                         self.inside(&name.replace('~', "~0").replace('/', "~1"), value.get(), depth)?;
                     }
                 }
-                Ok(())
-            }
-            (Some(b'['), step) => {
-                for (index, value) in elements(json).map_err(|detail| self.fault(detail))?.into_iter().enumerate() {
-                    let index = index.to_string();
-                    if matches!(step, Step::Every) || matches!(step, Step::Name(wanted) if *wanted == index) {
-                        self.inside(&index, value.get(), depth)?;
+                Err(detail) => self.fault(|| detail),
+            },
+            (Some(b'['), _) => match elements(json) {
+                Ok(elements) => {
+                    for (index, value) in elements.into_iter().enumerate() {
+                        let index = index.to_string();
+                        if leads_to(&index) {
+                            self.inside(&index, value.get(), depth)?;
+                        }
                     }
                 }
-                Ok(())
-            }
-            (_, Step::Every) => Err(self.fault(format!("expected an array or an object, found {}", shown(json)))),
+                Err(detail) => self.fault(|| detail),
+            },
+            (_, Step::Every) => self.fault(|| format!("expected an array or an object, found {}", shown(json))),
             (_, Step::Name(name)) => {
-                Err(self.fault(format!("expected an object with the field `{name}`, found {}", shown(json))))
+                self.fault(|| format!("expected an object with the field `{name}`, found {}", shown(json)));
             }
         }
+        Ok(())
     }
 
     fn inside(&mut self, token: &str, json: &'json str, depth: usize) -> Result<(), Rejection> {
@@ -88,21 +98,32 @@ impl<'json> Walk<'_, 'json> {
             Some(b'{') => Fields::of(json),
             _ => Err(format!("expected an object as an event, found {}", shown(json))),
         };
-        let mut fields = own.map_err(|detail| self.fault(detail))?;
+        let mut fields = match own {
+            Ok(fields) => fields,
+            Err(detail) => {
+                self.fault(|| detail);
+                return Ok(());
+            }
+        };
+        let mut carried = "";
         for (carry, value) in self.rule.carry.iter().zip(&self.carried) {
-            if let Some(value) = value {
+            if let Some(value) = value
+                && carried != carry.field
+            {
                 fields.set(carry.field.clone(), Cow::Borrowed(*value));
+                carried = &carry.field;
             }
         }
         self.events.push(fields);
         Ok(())
     }
 
-    fn fault(&self, detail: String) -> Rejection {
-        match self.path.as_str() {
-            "" => Rejection::new(Reason::MalformedJson, detail),
-            path => Rejection::at(Reason::MalformedJson, path, detail),
-        }
+    fn fault(&mut self, detail: impl FnOnce() -> String) {
+        let path = &self.path;
+        self.faults.add(|| match path.as_str() {
+            "" => Rejection::new(Reason::MalformedJson, detail()),
+            path => Rejection::at(Reason::MalformedJson, path, detail()),
+        });
     }
 }
 

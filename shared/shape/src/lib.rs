@@ -4,8 +4,10 @@
 //! is on a topic has its shape already; the loader knows nothing of it.
 
 mod add;
+mod faults;
 mod fields;
 mod flatten;
 mod shape;
 
-pub use shape::{Missing, Shape, Shaped};
+pub use faults::Faults;
+pub use shape::{LeftOut, Missing, Part, Parts, Shape, Shaped};

@@ -5,6 +5,7 @@ use event::{Bytes, Reason, Rejection};
 
 use crate::{
     add::{Found, add},
+    faults::Faults,
     fields::Fields,
     flatten::flatten,
 };
@@ -32,6 +33,46 @@ pub struct Shaped {
     pub filtered: u64,
     /// What lookups did not find.
     pub missing: Missing,
+    /// The parts that are no events. The others are.
+    pub faults: Faults,
+}
+
+/// A document's events, those that are left out too: what a check tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Parts {
+    /// The events, in the document's order.
+    pub parts: Vec<Part>,
+    /// The parts that are no events.
+    pub faults: Faults,
+}
+
+/// One event of a document, and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The event, one JSON object.
+    pub event: Bytes,
+    /// The values that lookups did not find, by the lookup's name.
+    pub missing: BTreeMap<String, String>,
+    /// Why it is not published; `None`: it is.
+    pub left_out: Option<LeftOut>,
+}
+
+/// Why an event is not published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeftOut {
+    /// The stream's filter does not keep it.
+    Filter,
+    /// This lookup does not find its value, and keeps no such event.
+    Lookup(String),
+}
+
+impl std::fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Filter => f.write_str("filter"),
+            Self::Lookup(name) => write!(f, "lookup {name}"),
+        }
+    }
 }
 
 /// What lookups did not find, by the lookup's name: how often, and the first hundred different values.
@@ -66,31 +107,65 @@ impl Shape {
 
     /// The events of `document`, one JSON object. A filter that looks at attributes sees these of the message.
     ///
-    /// Values are kept as they are written. A document of which only a filter is declared is its event byte for byte.
+    /// Values are kept as they are written. A document of which only a filter is declared is its event byte for byte. An error is
+    /// one of the whole document; a part that is no event is among the faults and holds up no other.
     pub fn events(&self, document: &Bytes, attributes: &BTreeMap<String, String>) -> Result<Shaped, Rejection> {
-        let shaping = &self.stream.shaping;
         let mut shaped = Shaped::default();
+        shaped.faults = self.each(document, attributes, |Part { event, missing, left_out }| {
+            match left_out {
+                None => shaped.events.push(event),
+                // What is left out is not missed.
+                Some(LeftOut::Filter) => {
+                    shaped.filtered += 1;
+                    return;
+                }
+                Some(LeftOut::Lookup(_)) => {}
+            }
+            missing.into_iter().for_each(|(lookup, value)| shaped.missing.add(&lookup, value));
+        })?;
+        Ok(shaped)
+    }
+
+    /// The same, with the events that are left out.
+    pub fn parts(&self, document: &Bytes, attributes: &BTreeMap<String, String>) -> Result<Parts, Rejection> {
+        let mut parts = Vec::new();
+        let faults = self.each(document, attributes, |part| parts.push(part))?;
+        Ok(Parts { parts, faults })
+    }
+
+    /// Hands each event to `take`, and says what else there was.
+    fn each(
+        &self,
+        document: &Bytes,
+        attributes: &BTreeMap<String, String>,
+        mut take: impl FnMut(Part),
+    ) -> Result<Faults, Rejection> {
+        let shaping = &self.stream.shaping;
+        let mut faults = Faults::default();
         if shaping.flatten.is_empty() && shaping.lookups.is_empty() {
-            return self.keep(document.clone(), attributes, &mut shaped).map(|_| shaped);
+            let left_out = self.filtered(document, attributes)?;
+            take(Part { event: document.clone(), missing: BTreeMap::new(), left_out });
+            return Ok(faults);
         }
         // Before anything is looked into: what is no JSON object is said to be none, with its place.
         let text = self.probe.scan(document)?.json();
-        let mut parts = Vec::new();
+        let mut events = Vec::new();
         for rule in &shaping.flatten {
-            parts.extend(flatten(rule, text, MAX_EVENTS - parts.len())?);
+            events.extend(flatten(rule, text, MAX_EVENTS - events.len(), &mut faults)?);
         }
         if shaping.flatten.is_empty() {
             let fields = Fields::of(text);
-            parts.push(fields.map_err(|detail| Rejection::new(Reason::MalformedJson, detail))?);
+            events.push(fields.map_err(|detail| Rejection::new(Reason::MalformedJson, detail))?);
         }
         let mut bytes = 0;
-        for mut event in parts {
-            let mut missing = Vec::new();
-            let mut is_dropped = false;
+        for mut event in events {
+            let (mut missing, mut left_out) = (BTreeMap::new(), None);
             for lookup in &shaping.lookups {
                 if let Found::Missing(value) = add(lookup, &mut event) {
-                    missing.push((lookup.name.as_str(), value));
-                    is_dropped |= !lookup.keeps_missing;
+                    missing.insert(lookup.name.clone(), value);
+                    if !lookup.keeps_missing && left_out.is_none() {
+                        left_out = Some(LeftOut::Lookup(lookup.name.clone()));
+                    }
                 }
             }
             let event = Bytes::from(event.into_json());
@@ -98,31 +173,27 @@ impl Shape {
             if bytes > MAX_BYTES {
                 return Err(too_large(format!("the events of a document hold at most {MAX_BYTES} bytes")));
             }
-            let is_kept = !is_dropped && self.keep(event, attributes, &mut shaped)?;
-            if is_kept || is_dropped {
-                missing.into_iter().for_each(|(lookup, value)| shaped.missing.add(lookup, value));
+            if left_out.is_none() {
+                left_out = match self.filtered(&event, attributes) {
+                    Ok(left_out) => left_out,
+                    Err(rejection) => {
+                        faults.add(|| rejection);
+                        continue;
+                    }
+                };
             }
+            take(Part { event, missing, left_out });
         }
-        Ok(shaped)
+        Ok(faults)
     }
 
-    /// Puts `event` among the events where the filter keeps it.
-    fn keep(
-        &self,
-        event: Bytes,
-        attributes: &BTreeMap<String, String>,
-        shaped: &mut Shaped,
-    ) -> Result<bool, Rejection> {
+    /// Whether the filter leaves `event` out.
+    fn filtered(&self, event: &Bytes, attributes: &BTreeMap<String, String>) -> Result<Option<LeftOut>, Rejection> {
         let is_kept = match &self.stream.shaping.filter {
-            Some(filter) => filter.holds(&self.probe.scan(&event)?, attributes),
+            Some(filter) => filter.holds(&self.probe.scan(event)?, attributes),
             None => true,
         };
-        if is_kept {
-            shaped.events.push(event);
-        } else {
-            shaped.filtered += 1;
-        }
-        Ok(is_kept)
+        Ok((!is_kept).then_some(LeftOut::Filter))
     }
 }
 

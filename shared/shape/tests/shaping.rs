@@ -6,7 +6,7 @@ use catalog::{Catalog, Stream};
 use event::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use shape::{Shape, Shaped};
+use shape::{LeftOut, Shape, Shaped};
 
 const STOPS: &str = "\u{feff}stop_id,stop_name,zone\nA1,First Avenue,1\nR20,\"Pine, Square\",\n";
 
@@ -98,6 +98,14 @@ fn a_carried_field_stands_in_place_of_an_own_one() {
     assert_eq!(events("flatten: { at: /rows/*, carry: { id: /id } }", &document), [json!({ "id": "outer", "n": 1 })]);
 }
 
+#[test]
+fn of_several_pointers_the_first_that_finds_a_value_counts() {
+    let settings = "flatten: { at: /rows/*, own: drop, carry: { a: /a, time: [/rows/*/time, /time], z: /z } }";
+    let document = json!({ "time": 9, "z": 1, "rows": [{ "time": 1 }, { "time": null }, {}] });
+    let found = shaped(settings, &document).events;
+    assert_eq!(found, [r#"{"time":1,"z":1}"#, r#"{"time":9,"z":1}"#, r#"{"time":9,"z":1}"#]);
+}
+
 const LOOKUP: &str = "lookup:
   stops:
     file: stops.csv
@@ -149,9 +157,10 @@ fn a_document_that_is_only_filtered_stays_as_it_is() {
 #[test]
 fn what_cannot_be_cut_is_told_with_its_place() {
     let shape = Shape::new(&stream(FLATTEN)).expect("a shape");
-    let told = |document: &str| {
-        let refused = shape.events(&Bytes::copy_from_slice(document.as_bytes()), &BTreeMap::new());
-        refused.expect_err("refused").to_string()
+    let shaped = |document: &str| shape.events(&Bytes::copy_from_slice(document.as_bytes()), &BTreeMap::new());
+    let told = |document: &str| match shaped(document) {
+        Ok(Shaped { faults, .. }) => faults.told.first().expect("a fault").to_string(),
+        Err(rejection) => rejection.to_string(),
     };
     assert_eq!(
         told(r#"{"entity":[{"trip_update":{"stop_time_update":[{}, 7]}}]}"#),
@@ -165,8 +174,47 @@ fn what_cannot_be_cut_is_told_with_its_place() {
         told(r#"{"entity":[3]}"#),
         "malformed_json: expected an object with the field `trip_update`, found a number at /entity/0"
     );
+    assert!(shaped("[1]").is_err(), "no part of it can be looked into");
     assert!(told("[1]").starts_with("malformed_json: expected one JSON object, found an array"));
     assert!(told(r#"{"entity":[],"entity":[]}"#).contains("the field `entity` once"));
+}
+
+#[test]
+fn one_bad_branch_holds_up_no_other() {
+    let mut document = feed();
+    let entities = document["entity"].as_array_mut().expect("entities");
+    entities.insert(0, json!(3));
+    entities.insert(2, json!({ "trip_update": "late" }));
+    entities.push(json!({ "trip_update": { "stop_time_update": ["A1", { "stop_id": "A2" }] } }));
+    let found = shaped(FLATTEN, &document);
+    assert_eq!((found.events.len(), found.faults.count), (5, 3));
+    let places: Vec<_> = found.faults.told.iter().map(|fault| fault.pointer.as_deref().expect("a place")).collect();
+    assert_eq!(places, ["/entity/0", "/entity/2/trip_update", "/entity/6/trip_update/stop_time_update/0"]);
+
+    let twice =
+        r#"{"entity":[{"trip_update":1,"trip_update":2},{"trip_update":{"stop_time_update":[{"stop_id":"A1"}]}}]}"#;
+    let shape = Shape::new(&stream(FLATTEN)).expect("a shape");
+    let found = shape.events(&Bytes::from(twice), &BTreeMap::new()).expect("shaped");
+    assert_eq!((found.events.len(), found.faults.count), (1, 1));
+
+    let many = json!({ "entity": vec![3; 1_000] });
+    let faults = shaped(FLATTEN, &many).faults;
+    assert_eq!((faults.count, faults.told.len()), (1_000, 100));
+}
+
+#[test]
+fn a_check_sees_what_is_left_out_and_why() {
+    let shape =
+        Shape::new(&stream(&format!("{FLATTEN}\nfilter: {{ has: [/arrival_time] }}\n{LOOKUP}"))).expect("a shape");
+    let parts = |shape: &Shape| {
+        let found = shape.parts(&Bytes::from(feed().to_string()), &BTreeMap::new()).expect("shaped");
+        found.parts.into_iter().map(|part| (part.left_out, part.missing)).collect::<Vec<_>>()
+    };
+    let missed = || BTreeMap::from([("stops".to_owned(), "X9S".to_owned())]);
+    let none = BTreeMap::new;
+    assert_eq!(parts(&shape), [(None, none()), (None, none()), (Some(LeftOut::Filter), missed()), (None, none())]);
+    let dropping = Shape::new(&stream(&format!("{FLATTEN}\n{LOOKUP}\n    missing: drop"))).expect("a shape");
+    assert_eq!(parts(&dropping)[2], (Some(LeftOut::Lookup("stops".into())), missed()));
 }
 
 #[test]

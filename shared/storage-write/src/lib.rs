@@ -18,4 +18,4 @@ pub use googleapis::google::cloud::bigquery::storage::v1::storage_error::Storage
 pub use metrics::Metrics;
 pub use rows::{Ingest, LiveEncoder, MAX_ROW_BYTES, RowEncoder, SchemaUnsupported, SharedDescriptor};
 pub use stream::StreamWriter;
-pub use tables::{QueryPages, QueryRows, Tables, TablesError};
+pub use tables::{LiveTable, QueryPages, QueryRows, Tables, TablesError};

@@ -14,6 +14,7 @@ use event::Timestamp;
 use google_cloud_auth::credentials::{self, CacheableResource, Credentials};
 use http::{Extensions, HeaderMap, Method, StatusCode};
 pub use query::{QueryPages, QueryRows};
+pub use resource::LiveTable;
 use resource::{DatasetResource, ErrorBody, TableResource};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -118,6 +119,17 @@ impl Tables {
         let path = format!("/datasets/{}/tables/{}", encoded(&table.dataset), encoded(&table.table));
         let found: TableResource = self.call(Method::GET, &path, None::<&()>).await?;
         found.into_schema_and_epoch().map_err(|detail| TablesError::Unusable { table: table.clone(), detail })
+    }
+
+    /// What stands under the name; `None`: nothing.
+    pub async fn find(&self, name: &TableName) -> Result<Option<LiveTable>, TablesError> {
+        let path = format!("/datasets/{}/tables/{}", encoded(&name.dataset), encoded(&name.table));
+        let found: TableResource = match self.call(Method::GET, &path, None::<&()>).await {
+            Err(error) if error.is_not_found() => return Ok(None),
+            found => found?,
+        };
+        let live = found.into_live().map_err(|detail| TablesError::Unusable { table: name.clone(), detail })?;
+        Ok(Some(live))
     }
 
     /// Makes a dataset, where there is none of that name.

@@ -3,18 +3,19 @@
 use std::{fmt::Write, path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use catalog::{Catalog, Field, FieldType, Mode, TableSchema};
+use catalog::{Catalog, Field, FieldType, Mode, Partition, Table};
 use clap::Args;
 use serde::Serialize;
-use storage_write::Tables;
+use storage_write::{LiveTable, Tables};
 
 use crate::{cli::Global, instance::Endpoints};
 
-/// Compare the catalog's schemas with the live tables
+/// Compare the catalog's tables and views with the live ones
 ///
 /// Additive changes can be made to a table as it is, and the loader goes over to them while it runs: new columns, columns
-/// that need no value any more, types and lengths that hold more. Breaking ones cannot, or lose something: a column that the
-/// catalog does not have, a new REQUIRED column, another type. The exit code is 1 when there is a breaking change.
+/// that need no value any more, types and lengths that hold more, other clustering. Breaking ones cannot, or lose something: a
+/// column that the catalog does not have, a new REQUIRED column, another type, other partitioning. Of views it is told whether
+/// they are there. The exit code is 1 when there is a breaking change.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct DiffArgs {
@@ -46,11 +47,15 @@ pub(super) async fn diff(global: &Global, args: DiffArgs) -> anyhow::Result<Exit
     let mut differences = Vec::new();
     for (_, table) in catalog.tables() {
         let mut difference = Difference { table: table.name.to_string(), ..Difference::default() };
-        match tables.get(&table.name).await {
-            Ok((live, _)) => compare(&table.real_schema(), &live, &mut difference),
-            Err(error) if error.is_not_found() => difference.additive.push("the table is not there yet".to_owned()),
-            Err(error) => return Err(error).with_context(|| format!("reading {}", table.name)),
-        }
+        let live = tables.find(&table.name).await.with_context(|| format!("reading {}", table.name))?;
+        compare(table, live.as_ref(), &mut difference);
+        differences.push(difference);
+    }
+    let unique = catalog.tables().filter_map(|(_, table)| table.unique_view().map(|view| view.name));
+    for name in unique.chain(catalog.views.keys().cloned()) {
+        let mut difference = Difference { table: name.to_string(), ..Difference::default() };
+        let live = tables.find(&name).await.with_context(|| format!("reading {name}"))?;
+        compare_view(live.as_ref(), &mut difference);
         differences.push(difference);
     }
     let is_breaking = differences.iter().any(|difference| !difference.breaking.is_empty());
@@ -81,8 +86,42 @@ fn told(differences: &[Difference]) -> String {
     text
 }
 
-fn compare(declared: &TableSchema, live: &TableSchema, difference: &mut Difference) {
-    compare_fields(&declared.fields, &live.fields, "", difference);
+fn compare(declared: &Table, live: Option<&LiveTable>, difference: &mut Difference) {
+    let (schema, partition, cluster) = match live {
+        Some(LiveTable::Table { schema, partition, cluster }) => (schema, partition, cluster),
+        Some(LiveTable::Other(other)) => {
+            difference.breaking.push(format!("a {other} stands under the table's name"));
+            return;
+        }
+        None => {
+            difference.additive.push("the table is not there yet".to_owned());
+            return;
+        }
+    };
+    compare_fields(&declared.real_schema().fields, &schema.fields, "", difference);
+    let by = |Partition { field, partition_type }: &Partition| format!("{} of `{field}`", partition_type.name());
+    let declared_partition = declared.partition.as_ref().map(by);
+    let none = || "none".to_owned();
+    let (is, to_be) = (partition.clone().unwrap_or_else(none), declared_partition.unwrap_or_else(none));
+    if !is.eq_ignore_ascii_case(&to_be) {
+        difference.breaking.push(format!("other partitions: {is} is to be {to_be}, for which the table is made anew"));
+    }
+    let listed = |columns: &[String]| if columns.is_empty() { none() } else { columns.join(", ") };
+    let (is, to_be) = (listed(cluster), listed(&declared.cluster));
+    if !is.eq_ignore_ascii_case(&to_be) {
+        difference.additive.push(format!("other clustering: {is} is to be {to_be}, for rows that come from then on"));
+    }
+}
+
+fn compare_view(live: Option<&LiveTable>, difference: &mut Difference) {
+    match live {
+        Some(LiveTable::Other(other)) if other == "VIEW" => {}
+        Some(LiveTable::Other(other)) => difference.breaking.push(format!("a {other} stands under the view's name")),
+        Some(LiveTable::Table { .. }) => {
+            difference.breaking.push("a table stands under the view's name".to_owned());
+        }
+        None => difference.additive.push("the view is not there yet".to_owned()),
+    }
 }
 
 fn compare_fields(declared: &[Field], live: &[Field], parent: &str, difference: &mut Difference) {
@@ -160,13 +199,63 @@ fn said(field: &Field) -> String {
 
 #[cfg(test)]
 mod tests {
+    use catalog::{PartitionType, TableSchema};
+
     use super::*;
 
     fn compared(declared: &str, live: &str) -> String {
         let parse = |text: &str| TableSchema::parse(text).expect("a schema");
         let mut difference = Difference { table: "d.t".to_owned(), ..Difference::default() };
-        compare(&parse(declared), &parse(live), &mut difference);
+        compare_fields(&parse(declared).fields, &parse(live).fields, "", &mut difference);
         told(&[difference])
+    }
+
+    /// How a table that is partitioned and clustered so differs from `live`.
+    fn laid_out(partition: Option<(&str, PartitionType)>, cluster: &[&str], live: Option<&LiveTable>) -> String {
+        let columns = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let partition = partition.map(|(field, partition_type)| Partition { field: field.to_owned(), partition_type });
+        let declared = Table { partition, cluster: columns(cluster), ..catalog::dead_letters_table() };
+        let mut difference = Difference { table: "d.t".to_owned(), ..Difference::default() };
+        compare(&declared, live, &mut difference);
+        told(&[difference])
+    }
+
+    #[test]
+    fn partitions_are_fixed_and_clusters_are_not() {
+        let live = |partition: Option<&str>, cluster: &[&str]| LiveTable::Table {
+            schema: catalog::dead_letters_table().real_schema(),
+            partition: partition.map(str::to_owned),
+            cluster: cluster.iter().map(|column| (*column).to_owned()).collect(),
+        };
+        let day = Some(("at", PartitionType::Day));
+        let as_declared = live(Some("DAY of `at`"), &["stream", "reason"]);
+        assert_eq!(laid_out(day, &["stream", "reason"], Some(&as_declared)), "d.t: as declared\n");
+        insta::assert_snapshot!(laid_out(None, &["reason", "stream"], Some(&as_declared)), @r"
+        d.t:
+          additive: other clustering: stream, reason is to be reason, stream, for rows that come from then on
+          BREAKING: other partitions: DAY of `at` is to be none, for which the table is made anew
+        ");
+        insta::assert_snapshot!(laid_out(day, &["stream"], Some(&live(Some("HOUR of `at`"), &[]))), @r"
+        d.t:
+          additive: other clustering: none is to be stream, for rows that come from then on
+          BREAKING: other partitions: HOUR of `at` is to be DAY of `at`, for which the table is made anew
+        ");
+        assert_eq!(laid_out(day, &[], None), "d.t:\n  additive: the table is not there yet\n");
+        let view = LiveTable::Other("VIEW".to_owned());
+        assert_eq!(laid_out(day, &[], Some(&view)), "d.t:\n  BREAKING: a VIEW stands under the table's name\n");
+    }
+
+    #[test]
+    fn a_view_is_there_or_not() {
+        let viewed = |live: Option<&LiveTable>| {
+            let mut difference = Difference { table: "d.v".to_owned(), ..Difference::default() };
+            compare_view(live, &mut difference);
+            told(&[difference])
+        };
+        let table = LiveTable::Table { schema: TableSchema { fields: Vec::new() }, partition: None, cluster: vec![] };
+        assert_eq!(viewed(Some(&LiveTable::Other("VIEW".to_owned()))), "d.v: as declared\n");
+        assert_eq!(viewed(None), "d.v:\n  additive: the view is not there yet\n");
+        assert_eq!(viewed(Some(&table)), "d.v:\n  BREAKING: a table stands under the view's name\n");
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, bail};
-use catalog::{Catalog, Field, Probe};
+use catalog::{Catalog, Field, Probe, Stream};
 use clap::Args;
 use serde_json::{Map, Value, json};
+use shape::{Part, Shape};
 
 use super::kind::Object;
 use crate::samples;
@@ -15,13 +16,16 @@ use crate::samples;
 /// Types are widened until they hold every sample: integers and other numbers are FLOAT64, whatever else differs is STRING,
 /// and what is sometimes an object or an array is JSON. Texts that are dates or times in all samples are DATE, TIME, DATETIME
 /// (without a zone) or TIMESTAMP. Names that BigQuery does not take are left out and told: their values stay in `extra`.
-#[derive(Debug, Args)]
+///
+/// With --stream documents are cut, looked up and filtered as the stream does, with the attributes in NAME.attributes.json
+/// beside NAME.json. What is printed of a stream with one table is that table's schema file; of others one schema by table.
+#[derive(Debug, Default, Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct InferArgs {
     /// Sample events: one object, an array of them, or one on each line
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
-    /// Route the samples as this stream does, and propose one schema for each of its tables
+    /// Shape and route the samples as this stream does, and propose a schema for each of its tables
     #[arg(long, value_name = "STREAM")]
     stream: Option<String>,
     /// Of the stream's tables only this one, by its key in the catalog
@@ -35,50 +39,87 @@ pub(super) struct InferArgs {
     catalog: PathBuf,
 }
 
+/// The key of what no table takes.
+const NO_ROUTE: &str = "no_route";
+
 pub(super) fn infer(args: &InferArgs) -> anyhow::Result<ExitCode> {
-    let files = args.files.iter().map(|file| {
-        let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        Ok((file, bytes))
-    });
-    let files = files.collect::<anyhow::Result<Vec<_>>>()?;
     let catalog = match &args.stream {
         Some(_) => Some(Catalog::load(&args.catalog)?),
         None => None,
     };
     let stream = catalog.as_ref().zip(args.stream.as_ref()).and_then(|(catalog, name)| catalog.streams.get(name));
+    let inferred = propose(args, stream)?;
+    if !inferred.odd.is_empty() {
+        eprintln!("left out, as BigQuery takes no such column names: {}", inferred.odd.join(", "));
+    }
+    if inferred.unrouted > 0 {
+        eprintln!("no table takes {} of the samples", inferred.unrouted);
+    }
+    println!("{}", serde_json::to_string_pretty(&inferred.printed)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What samples propose.
+#[derive(Debug)]
+struct Inferred {
+    /// A schema, or one for each table.
+    printed: Value,
+    /// Names that are no columns'.
+    odd: Vec<String>,
+    /// Samples that are not in `printed`, as no table takes them.
+    unrouted: usize,
+}
+
+fn propose(args: &InferArgs, stream: Option<&Stream>) -> anyhow::Result<Inferred> {
     let probe = stream.map(Probe::new);
+    let shape = stream.and_then(Shape::new);
     let mut tables: BTreeMap<String, Object> = BTreeMap::new();
-    for (file, bytes) in &files {
-        let is_lines = file.extension().is_some_and(|extension| extension == "ndjson");
-        for (line, event) in samples::events(bytes, is_lines) {
-            let object: Map<String, Value> = serde_json::from_slice(event)
-                .with_context(|| format!("{}:{line}: expected a JSON object", file.display()))?;
+    let mut unrouted = 0;
+    for file in &args.files {
+        let attributes = samples::attributes_beside(file)?;
+        for (line, sample) in samples::shaped(file, shape.as_ref(), &attributes)? {
+            let place = || format!("{}:{line}", file.display());
+            let Part { event, left_out, .. } = sample.with_context(place)?;
+            if left_out.is_some() {
+                continue;
+            }
+            let object: Map<String, Value> =
+                serde_json::from_slice(&event).with_context(|| format!("{}: expected a JSON object", place()))?;
             let table = match (&probe, stream) {
                 (Some(probe), Some(stream)) => {
-                    let route = probe.scan(event)?.route(stream, &BTreeMap::new()).map(|table| table.key.clone());
-                    route.unwrap_or_else(|| "no_route".to_owned())
+                    let probed = probe.scan(&event).with_context(place)?;
+                    probed.route(stream, &attributes).map(|table| table.key.clone()).unwrap_or_else(|| {
+                        unrouted += 1;
+                        NO_ROUTE.to_owned()
+                    })
                 }
                 _ => String::new(),
             };
             tables.entry(table).or_default().take(&object);
         }
     }
-    if let Some(wanted) = &args.table {
-        tables.retain(|table, _| table == wanted);
+    // A stream of one table has one schema, and what is printed is that table's file.
+    let routed: Vec<&str> = stream.map_or_else(Vec::new, |stream| {
+        stream.tables.iter().filter(|table| !table.is_raw).map(|table| table.key.as_str()).collect()
+    });
+    let wanted = args.table.as_deref().or(match routed.as_slice() {
+        [only] => Some(*only),
+        _ => None,
+    });
+    match wanted {
+        Some(wanted) => tables.retain(|table, _| table == wanted),
+        None => unrouted = 0,
     }
     let mut odd = Vec::new();
     let mut schemas: Vec<(String, Vec<Field>)> =
         tables.into_iter().map(|(table, seen)| (table, seen.fields(args.required, &mut odd))).collect();
-    if !odd.is_empty() {
-        eprintln!("left out, as BigQuery takes no such column names: {}", odd.join(", "));
-    }
-    let printed = match (schemas.len(), &args.table) {
-        (0, _) => bail!("no sample to propose a schema from"),
-        (1, _) if stream.is_none() || args.table.is_some() => json!(schemas.remove(0).1),
+    let printed = match (schemas.len(), wanted) {
+        (0, Some(table)) => bail!("no sample to propose a schema from: the table `{table}` takes none of them"),
+        (0, None) => bail!("no sample to propose a schema from"),
+        (1, _) if stream.is_none() || wanted.is_some() => json!(schemas.remove(0).1),
         _ => Value::Object(schemas.into_iter().map(|(table, fields)| (table, json!(fields))).collect()),
     };
-    println!("{}", serde_json::to_string_pretty(&printed)?);
-    Ok(ExitCode::SUCCESS)
+    Ok(Inferred { printed, odd, unrouted })
 }
 
 #[cfg(test)]
@@ -176,6 +217,50 @@ mod tests {
                 prop_assert_eq!(encoder.encode(json.as_bytes(), &mut row), Ok(()), "{} by {:?}", json, schema.fields);
             }
         }
+    }
+
+    /// What is proposed from `sample`, beside which `attributes` stand, for the only stream of a catalog.
+    fn proposed(settings: &str, sample: &str, attributes: &str) -> Inferred {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("a file");
+        write("s.json", r#"[{"name": "id", "type": "STRING"}]"#);
+        write("stops.csv", "stop_id,name\nA1,One\n");
+        write("pipas.yaml", &format!("streams:\n  transit:\n    {}\n", settings.replace('\n', "\n    ")));
+        write("sample.json", sample);
+        write("sample.attributes.json", attributes);
+        let catalog = Catalog::load(&folder.path().join("pipas.yaml")).unwrap_or_else(|error| panic!("{error}"));
+        let args = InferArgs { files: vec![folder.path().join("sample.json")], ..InferArgs::default() };
+        propose(&args, catalog.streams.get("transit")).expect("a proposal")
+    }
+
+    fn columns(schema: &Value) -> Vec<&str> {
+        schema.as_array().expect("a schema").iter().filter_map(|field| field["name"].as_str()).collect()
+    }
+
+    #[test]
+    fn samples_are_shaped_as_their_stream_does() {
+        let settings = "tables: { t: { table: d.t, schema: s.json }, raw: { table: d.raw, raw: true } }
+flatten: { at: /stops/*, carry: { trip: /trip } }
+lookup: { stops: { file: stops.csv, key: stop_id, from: /stop_id, columns: { stop_name: name } } }
+filter: { has: [/time] }";
+        let sample = r#"{"trip":"t","stops":[{"stop_id":"A1","time":1},{"stop_id":"A2","gone":true}]}"#;
+        let inferred = proposed(settings, sample, "{}");
+        assert_eq!(columns(&inferred.printed), ["stop_id", "time", "trip", "stop_name"]);
+        assert!(TableSchema::parse(&inferred.printed.to_string()).is_ok());
+    }
+
+    #[test]
+    fn samples_are_routed_by_their_attributes() {
+        let table = |name: &str| {
+            format!("{name}: {{ table: d.{name}, schema: s.json, when: {{ attribute: {{ type: {name} }} }} }}")
+        };
+        let one = proposed(&format!("tables: {{ {} }}", table("a")), r#"{"n":1}"#, r#"{"type":"a"}"#);
+        assert_eq!((columns(&one.printed), one.unrouted), (vec!["n"], 0));
+        let two = format!("tables: {{ {}, {} }}", table("a"), table("b"));
+        let inferred = proposed(&two, r#"{"n":1}"#, r#"{"type":"b"}"#);
+        assert_eq!(columns(&inferred.printed["b"]), ["n"]);
+        let inferred = proposed(&two, r#"{"n":1}"#, "{}");
+        assert_eq!(columns(&inferred.printed["no_route"]), ["n"]);
     }
 
     #[test]

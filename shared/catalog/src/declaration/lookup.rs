@@ -74,6 +74,10 @@ fn read_columns(at: &Cursor<'_>) -> Option<Columns> {
 }
 
 /// The rows of a CSV file by its column `key`. A byte-order mark before the header is no part of it.
+///
+/// Files of other people's are read as they are written: a short line has no values at its end, and a line without a key finds
+/// nothing. What could only be guessed is refused: values beyond the header, as those before them may stand in the wrong column,
+/// and two lines of one key that say different things.
 fn rows(
     report: &Report,
     file: &Path,
@@ -82,7 +86,7 @@ fn rows(
     columns: &Columns,
 ) -> Option<BTreeMap<String, Vec<String>>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(text.as_bytes());
     let header = match reader.headers() {
         Ok(header) => header.clone(),
         Err(error) => {
@@ -101,25 +105,42 @@ fn rows(
     let key = place(key);
     let places: Vec<_> = columns.iter().map(|(_, column)| place(column)).collect();
     let (key, places) = (key?, places.into_iter().collect::<Option<Vec<_>>>()?);
-    let mut rows = BTreeMap::new();
+    let mut rows: BTreeMap<String, (u64, Vec<String>)> = BTreeMap::new();
     let mut is_good = true;
+    let mut fault = |line: Option<u64>, detail: String| {
+        report.add(file, line, "", detail);
+        is_good = false;
+    };
     for record in reader.records() {
-        match record {
-            Ok(record) => {
-                let line = record.position().map(csv::Position::line);
-                let found = record.get(key).unwrap_or_default().to_owned();
-                let values = places.iter().map(|place| record.get(*place).unwrap_or_default().to_owned()).collect();
-                if rows.contains_key(&found) {
-                    report.add(file, line, "", format!("the key `{found}` stands in a row above already"));
-                    is_good = false;
-                }
-                rows.insert(found, values);
-            }
+        let record = match record {
+            Ok(record) => record,
             Err(error) => {
-                report.add(file, error.position().map(csv::Position::line), "", error.to_string());
-                is_good = false;
+                fault(error.position().map(csv::Position::line), error.to_string());
+                continue;
             }
+        };
+        let line = record.position().map_or(0, csv::Position::line);
+        if let Some(value) = record.iter().skip(header.len()).find(|value| !value.is_empty()) {
+            fault(
+                Some(line),
+                format!("`{value}` is beyond the header's {} columns; is a comma not quoted?", header.len()),
+            );
+            continue;
+        }
+        let found = record.get(key).unwrap_or_default();
+        if found.is_empty() {
+            continue;
+        }
+        let values: Vec<String> =
+            places.iter().map(|place| record.get(*place).unwrap_or_default().to_owned()).collect();
+        match rows.get(found) {
+            Some((_, same)) if *same == values => {}
+            Some((first, other)) => fault(
+                Some(line),
+                format!("the key `{found}` stands in line {first} with {other:?} already, and here with {values:?}"),
+            ),
+            None => drop(rows.insert(found.to_owned(), (line, values))),
         }
     }
-    is_good.then_some(rows)
+    is_good.then(|| rows.into_iter().map(|(key, (_, values))| (key, values)).collect())
 }

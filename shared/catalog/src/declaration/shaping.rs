@@ -58,18 +58,28 @@ fn rule(at: &Cursor<'_>) -> Option<Flatten> {
 fn carried(at: &Cursor<'_>, events: &StarPointer) -> Option<Vec<Carry>> {
     let entries =
         at.entries("a map of field names to JSON pointers in the document, e.g. `{ trip_id: /entity/*/trip/id }`")?;
-    let carried = entries.iter().map(|(field, at)| {
-        let pointer = at.parse(STAR_POINTER, StarPointer::parse)?;
-        let carry = carry(field, &pointer, events);
-        if carry.is_none() {
-            at.problem(format!(
-                "up to its last `*` the pointer must be the beginning of `at`, `{}`: which of the elements would it be?",
-                events.as_str()
-            ));
+    let mut carried = Vec::new();
+    for (field, at) in entries.iter() {
+        let pointers = if at.is_list() {
+            at.list("a list of JSON pointers, of which the first that finds a value counts")?
+        } else {
+            vec![at.clone()]
+        };
+        if pointers.is_empty() {
+            at.problem("expected at least one JSON pointer, found an empty list");
         }
-        carry
-    });
-    let carried: Vec<_> = carried.collect();
+        carried.extend(pointers.iter().map(|at| {
+            let pointer = at.parse(STAR_POINTER, StarPointer::parse)?;
+            let carry = carry(field, &pointer, events);
+            if carry.is_none() {
+                at.problem(format!(
+                    "up to its last `*` the pointer must be the beginning of `at`, `{}`: which of the elements would it be?",
+                    events.as_str()
+                ));
+            }
+            carry
+        }));
+    }
     carried.into_iter().collect()
 }
 

@@ -1,12 +1,12 @@
 use serde_json::{Map, Value, json};
 
-use super::{KEYS, Key, Kind, Presence, key};
+use super::{Key, Kind, Presence, key, keys};
 
 /// The JSON Schema (draft 2020-12) of `pipas.yaml`, for editors. An unknown key does not validate.
 pub fn json_schema() -> Value {
     let mut schema = settings("");
     let mut definitions = Map::new();
-    for target in KEYS.iter().filter_map(|key| if let Kind::Like(path) = key.kind { Some(path) } else { None }) {
+    for target in keys().filter_map(|key| if let Kind::Like(path) = key.kind { Some(path) } else { None }) {
         if let Some(key) = key(target) {
             definitions.insert(definition(target), value(key));
         }
@@ -27,7 +27,7 @@ fn definition(path: &str) -> String {
 fn settings(path: &str) -> Value {
     let mut properties = Map::new();
     let (mut required, mut unless) = (Vec::new(), Vec::new());
-    for key in KEYS.iter().filter(|key| key.is_setting_of(path)) {
+    for key in keys().filter(|key| key.is_setting_of(path)) {
         properties.insert(key.name().to_owned(), described(key));
         match key.presence {
             Presence::Required => required.push(key.name()),

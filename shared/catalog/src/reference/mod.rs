@@ -1,4 +1,4 @@
-//! Every key of `pipas.yaml`, described once: [`KEYS`]. `docs/catalog.md` and the JSON Schema for editors are made of it, and
+//! Every key of `pipas.yaml`, described once: [`keys`]. `docs/catalog.md` and the JSON Schema for editors are made of it, and
 //! a test compares it with what the code that reads a catalog asks for.
 
 mod json_schema;
@@ -6,7 +6,7 @@ mod keys;
 mod markdown;
 
 pub use json_schema::json_schema;
-pub use keys::KEYS;
+pub use keys::keys;
 pub use markdown::markdown;
 
 use std::{collections::BTreeSet, path::Path};
@@ -106,7 +106,7 @@ pub fn asked(file: &Path) -> BTreeSet<String> {
     crate::declaration::asked(file)
 }
 
-/// The path in [`KEYS`] of a place of a catalog: what is the same as at another path is described there.
+/// The path in [`keys`] of a place of a catalog: what is the same as at another path is described there.
 pub fn described_at(place: &str) -> String {
     let mut parts = place.split('.').peekable();
     let mut path = String::new();
@@ -125,5 +125,5 @@ pub fn described_at(place: &str) -> String {
 }
 
 fn key(path: &str) -> Option<&'static Key> {
-    KEYS.iter().find(|key| key.path == path)
+    keys().find(|key| key.path == path)
 }

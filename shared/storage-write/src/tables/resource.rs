@@ -1,6 +1,6 @@
 //! BigQuery's REST resources, as far as Pipas reads and writes them.
 
-use catalog::{Delivery, Field, FieldType, Mode, PartitionType, Table, TableSchema, View};
+use catalog::{Delivery, Field, FieldType, Mode, Table, TableSchema, View};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize)]
@@ -33,10 +33,16 @@ pub(super) struct TableResource {
     table_reference: TableReference,
     #[serde(skip_serializing_if = "Option::is_none")]
     schema: Option<SchemaResource>,
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     time_partitioning: Option<TimePartitioning>,
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    /// Pipas makes none.
+    #[serde(skip_serializing)]
+    range_partitioning: Option<serde::de::IgnoredAny>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     clustering: Option<Clustering>,
+    /// `TABLE`, `VIEW` and others.
+    #[serde(rename = "type", skip_serializing)]
+    table_type: Option<String>,
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     table_constraints: Option<TableConstraints>,
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
@@ -82,15 +88,17 @@ struct FieldResource {
     policy_tags: Option<serde_json::Value>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct TimePartitioning {
     #[serde(rename = "type")]
-    partition_type: &'static str,
-    field: String,
+    partition_type: String,
+    /// Without one it is the time of loading.
+    field: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Clustering {
+    #[serde(default)]
     fields: Vec<String>,
 }
 
@@ -115,13 +123,8 @@ struct ViewDefinition {
 impl TableResource {
     pub(super) fn of_table(project: &str, table: &Table, schema: &TableSchema) -> Self {
         let time_partitioning = table.partition.as_ref().map(|partition| TimePartitioning {
-            partition_type: match partition.partition_type {
-                PartitionType::Hour => "HOUR",
-                PartitionType::Day => "DAY",
-                PartitionType::Month => "MONTH",
-                PartitionType::Year => "YEAR",
-            },
-            field: partition.field.clone(),
+            partition_type: partition.partition_type.name().to_owned(),
+            field: Some(partition.field.clone()),
         });
         let fields = schema.fields.iter().map(FieldResource::from).collect();
         let clustering = (!table.cluster.is_empty()).then(|| Clustering { fields: table.cluster.clone() });
@@ -168,10 +171,32 @@ impl TableResource {
             },
             schema: None,
             time_partitioning: None,
+            range_partitioning: None,
             clustering: None,
+            table_type: None,
             table_constraints: None,
             view: None,
         }
+    }
+
+    pub(super) fn into_live(self) -> Result<LiveTable, String> {
+        if let Some(other) = self.table_type.filter(|table_type| table_type != "TABLE") {
+            return Ok(LiveTable::Other(other));
+        }
+        let partition = match (self.time_partitioning, self.range_partitioning) {
+            (Some(TimePartitioning { partition_type, field: Some(field) }), _) => {
+                Some(format!("{partition_type} of `{field}`"))
+            }
+            (Some(TimePartitioning { partition_type, field: None }), _) => {
+                Some(format!("{partition_type} of the time of loading"))
+            }
+            (None, Some(_)) => Some("ranges of a number".to_owned()),
+            (None, None) => None,
+        };
+        let columns = self.schema.map(|schema| schema.fields).unwrap_or_default();
+        let schema = TableSchema { fields: columns.into_iter().map(Field::try_from).collect::<Result<_, _>>()? };
+        let cluster = self.clustering.map(|clustering| clustering.fields).unwrap_or_default();
+        Ok(LiveTable::Table { schema, partition, cluster })
     }
 
     pub(super) fn into_schema_and_epoch(self) -> Result<(TableSchema, i64), String> {
@@ -239,6 +264,22 @@ fn field_type(name: &str) -> Option<FieldType> {
     FieldType::deserialize(name).ok()
 }
 
+/// What stands under a table's name.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LiveTable {
+    /// A table.
+    Table {
+        /// Its columns.
+        schema: TableSchema,
+        /// How it is partitioned, as ``DAY of `order_date` ``; `None`: it is not.
+        partition: Option<String>,
+        /// The columns that it is clustered by, in order.
+        cluster: Vec<String>,
+    },
+    /// Something else: `VIEW`, `MATERIALIZED_VIEW`, `EXTERNAL`, …
+    Other(String),
+}
+
 #[derive(Deserialize)]
 pub(super) struct ErrorBody {
     error: ErrorProto,
@@ -292,6 +333,27 @@ mod tests {
         let (schema, epoch) = resource.into_schema_and_epoch().expect("a table");
         assert_eq!(epoch, 1_706_781_886_123);
         assert_eq!(schema.fields[1], Field::new("at", FieldType::Timestamp, Mode::Nullable));
+    }
+
+    #[test]
+    fn how_a_table_is_laid_out_is_told() {
+        let live = |more: &str| {
+            let json = format!(
+                r#"{{"creationTime":"1","tableReference":{{"projectId":"p","datasetId":"d","tableId":"t"}}{more}}}"#
+            );
+            serde_json::from_str::<TableResource>(&json).expect("a resource").into_live().expect("what is live")
+        };
+        let table = |partition: Option<&str>, cluster: &[&str]| LiveTable::Table {
+            schema: TableSchema { fields: Vec::new() },
+            partition: partition.map(str::to_owned),
+            cluster: cluster.iter().map(|column| (*column).to_owned()).collect(),
+        };
+        assert_eq!(live(""), table(None, &[]));
+        let day = r#","type":"TABLE","timePartitioning":{"type":"DAY","field":"at"},"clustering":{"fields":["a","b"]}"#;
+        assert_eq!(live(day), table(Some("DAY of `at`"), &["a", "b"]));
+        assert_eq!(live(r#","timePartitioning":{"type":"HOUR"}"#), table(Some("HOUR of the time of loading"), &[]));
+        assert_eq!(live(r#","rangePartitioning":{"field":"n"}"#), table(Some("ranges of a number"), &[]));
+        assert_eq!(live(r#","type":"VIEW","view":{"query":"SELECT 1"}"#), LiveTable::Other("VIEW".to_owned()));
     }
 
     #[test]

@@ -8,12 +8,15 @@ mod operations;
 
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use jaq_json::{Val, read};
 use sha2::{Digest, Sha256};
 
 use jq::Jq;
 use operations::Operation;
+
+/// How deep the arrays and objects of an event may be nested that is patched.
+const DEEPEST: usize = 500;
 
 /// A change of events.
 pub(super) struct Patch {
@@ -46,6 +49,11 @@ impl Patch {
 
     /// The event as the patch makes it.
     pub(super) fn apply(&self, event: &[u8]) -> anyhow::Result<Vec<u8>> {
+        // jaq reads, changes and drops what is nested by recursion, and a stack that overflows ends the process.
+        ensure!(
+            !is_deeper(event, DEEPEST),
+            "the event is nested deeper than {DEEPEST} levels, which no patch is applied to"
+        );
         let event = read::parse_single(event).map_err(|error| anyhow::anyhow!("the event is no JSON: {error}"))?;
         let patched = match &self.change {
             Change::Operations(operations) => operations.iter().try_fold(event, |event, each| each.apply(event))?,
@@ -58,6 +66,25 @@ impl Patch {
         }
         Ok(text.into_bytes())
     }
+}
+
+/// Whether arrays and objects are nested deeper in `json` than so many levels, by its brackets outside of strings.
+fn is_deeper(json: &[u8], deepest: usize) -> bool {
+    let (mut depth, mut is_text, mut is_escaped) = (0_usize, false, false);
+    for byte in json {
+        match (is_text, byte) {
+            (true, _) if is_escaped => is_escaped = false,
+            (true, b'\\') => is_escaped = true,
+            (_, b'"') => is_text = !is_text,
+            (false, b'[' | b'{') => depth += 1,
+            (false, b']' | b'}') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > deepest {
+            return true;
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -95,6 +122,22 @@ mod tests {
             );
             assert!(patched.ends_with(r#""id":1}"#), "{patched}");
         }
+    }
+
+    #[test]
+    fn what_is_nested_too_deeply_is_refused_before_it_is_read() {
+        let nested = |depth: usize| format!("{{\"a\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
+        for patch in [".b = 1", r#"[{"op":"add","path":"/b","value":1}]"#] {
+            let deep = patched(patch, &nested(499)).expect("an event");
+            assert!(deep.ends_with(r#"],"b":1}"#), "{deep}");
+            for depth in [500, 1_000_000] {
+                let error = patched(patch, &nested(depth)).expect_err("too deep");
+                assert!(error.contains("nested deeper than 500 levels"), "{error}");
+            }
+        }
+        let text = format!(r#"{{"a":"\"{}"}}"#, "[".repeat(1_000));
+        assert!(patched(".", &text).is_ok(), "brackets of a string are none");
+        assert!(patched(".", &format!("[{}]", "[1],".repeat(1_000))).is_err_and(|error| !error.contains("nested")));
     }
 
     #[test]
