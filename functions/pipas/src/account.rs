@@ -14,9 +14,9 @@ use crate::{counters::Counters, instance::Endpoints};
 /// The counts of one stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Account {
-    /// Events that the receiver accepted.
+    /// Events that the receiver read and found good, whatever Pub/Sub then said; one that is sent again counts again.
     pub(crate) received: u64,
-    /// Events that Pub/Sub took from the receiver.
+    /// Events that Pub/Sub took from the receiver: those that were answered with 200, and others of such requests that were not.
     pub(crate) published: u64,
     /// Deliveries of dead letters that were published again, and that have ended: they were not received.
     #[serde(default)]
@@ -119,11 +119,12 @@ fn of_stream(stream: &str, receiver: &Counters, loader: &Counters, deadletter: &
         of_loader + deadletter.sum("pipas_deadletter_deliveries_total", labels)
     };
     let outcome = |outcome| deliveries(&[("stream", stream), ("outcome", outcome)]);
-    // The receiver accepts an event by publishing it.
-    let accepted = receiver.sum("pipas_receiver_events_total", &[("stream", stream), ("result", "accepted")]);
+    let received = |result| receiver.sum("pipas_receiver_events_total", &[("stream", stream), ("result", result)]);
+    let published = received("accepted");
     Account {
-        received: accepted,
-        published: accepted,
+        // The other results are of events that were bad, or that there was no room for.
+        received: published + received("unavailable") + received("refused"),
+        published,
         redriven: loader.sum("pipas_loader_redriven_total", &[("stream", stream)])
             + deadletter.sum("pipas_deadletter_redriven_total", &[("stream", stream)]),
         delivered: deliveries(&[("stream", stream)]),

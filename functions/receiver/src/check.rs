@@ -126,7 +126,7 @@ async fn check(
     body: Body,
 ) -> Result<Json<Checked>, ReceiverError> {
     let producer = Producer::from_headers(headers)?;
-    let (body, _room) = body::read(body, receiver.max_body_bytes, &receiver.room).await?;
+    let (body, _room) = body::read(headers, body, receiver.max_body_bytes, &receiver.room).await?;
     let slices = body::slice(&body, producer.form)?;
     let (slices, ..) = intake.shaped(slices, &producer)?;
     if slices.len() > MAX_SAMPLES {
