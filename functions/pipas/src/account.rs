@@ -144,3 +144,41 @@ pub(crate) fn add(a: &Accounts, b: &Accounts) -> Accounts {
     }
     sum
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_pubsub_did_not_take_was_received_and_not_published() {
+        let receiver = Counters::parse(
+            r#"pipas_receiver_events_total{result="accepted",stream="chat"} 5
+pipas_receiver_events_total{result="unavailable",stream="chat"} 3
+pipas_receiver_events_total{result="refused",stream="chat"} 2
+pipas_receiver_events_total{result="invalid",stream="chat"} 100
+pipas_receiver_events_total{result="too_large",stream="chat"} 100
+pipas_receiver_events_total{result="overloaded",stream="chat"} 100
+pipas_receiver_events_total{result="accepted",stream="other"} 100
+"#,
+        );
+        let loader = Counters::parse(
+            r#"pipas_loader_deliveries_total{outcome="written",stream="chat"} 4
+pipas_loader_deliveries_total{outcome="retried",stream="chat"} 6
+"#,
+        );
+        let deadletter =
+            Counters::parse("pipas_deadletter_deliveries_total{outcome=\"dead_lettered\",stream=\"chat\"} 1\n");
+        let account = of_stream("chat", &receiver, &loader, &deadletter);
+        let expected = Account {
+            received: 10,
+            published: 5,
+            redriven: 0,
+            delivered: 11,
+            written: 4,
+            duplicate: 0,
+            dead_lettered: 1,
+            retried: 6,
+        };
+        assert_eq!(account, expected);
+    }
+}
