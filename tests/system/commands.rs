@@ -121,7 +121,7 @@ async fn every_type_is_printed_in_every_format() -> anyhow::Result<()> {
         r#"{"price":"1.5","raw":"AP8=","more":{"a":null,"b":[1,9007199254740993]},"pair":{"x":1,"s":"y","l":[true]},"#,
         r#""list":[1,2],"last":[{"at":"9999-12-31T23:59:59Z"}],"first":"0001-01-01T00:00:00Z","#,
         r#""local":"9999-12-31T23:59:59.999999","day":"0001-01-01","least":-9223372036854775808,"below":"-Infinity","#,
-        r#""large":1.5e300,"wide":"-99999999999999999999999999999999999999","nothing":null,"none":[]}"#,
+        r#""large":1.5e+300,"wide":"-99999999999999999999999999999999999999","nothing":null,"none":[]}"#,
     );
     let printed = |format: &str| -> anyhow::Result<String> {
         let output = pipas(data.path(), &["query", sql, "--format", format])?;
