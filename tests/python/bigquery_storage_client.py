@@ -90,6 +90,51 @@ except exceptions.OutOfRange:
     pass
 stream.close()
 assert client.finalize_write_stream(name=committed.name).row_count == 1
+assert client.finalize_write_stream(name=committed.name).row_count == 1, "to finalize again changes nothing"
+
+# What is finalized takes nothing more.
+stream = writer.AppendRowsStream(client, template(committed.name))
+try:
+    stream.send(request([Row(id=21)], 1)).result(timeout=30)
+    raise SystemExit("a finalized stream took a row")
+except exceptions.GoogleAPICallError as error:
+    assert "STREAM_FINALIZED" in str(error) or "finalized" in str(error).lower(), error
+stream.close()
+# The same without the helper, which shows the error's details.
+answers = client.append_rows(iter([types.AppendRowsRequest(
+    write_stream=committed.name,
+    offset=1,
+    proto_rows=types.AppendRowsRequest.ProtoData(
+        writer_schema=types.ProtoSchema(proto_descriptor=message),
+        rows=types.ProtoRows(serialized_rows=[Row(id=21).SerializeToString()]),
+    ),
+)]))
+answer = next(iter(answers))
+details = [types.StorageError.deserialize(detail.value) for detail in answer.error.details if detail.type_url.endswith("StorageError")]
+assert [detail.code for detail in details] == [types.StorageError.StorageErrorCode.STREAM_FINALIZED], answer
+assert count() == 7
+
+# A buffered stream is visible as far as it is flushed.
+buffered = client.create_write_stream(parent=parent, write_stream=types.WriteStream(type_=types.WriteStream.Type.BUFFERED))
+stream = writer.AppendRowsStream(client, template(buffered.name))
+assert stream.send(request([Row(id=40), Row(id=41), Row(id=42)], 0)).result(timeout=30).append_result.offset == 0
+assert count() == 7, "nothing was flushed"
+assert client.flush_rows(types.FlushRowsRequest(write_stream=buffered.name, offset=1)).offset == 1
+assert count() == 9, count()
+assert client.flush_rows(types.FlushRowsRequest(write_stream=buffered.name, offset=2)).offset == 2
+assert count() == 10, count()
+try:
+    client.flush_rows(types.FlushRowsRequest(write_stream=buffered.name, offset=3))
+    raise SystemExit("more was flushed than there is")
+except exceptions.GoogleAPICallError:
+    pass
+stream.close()
+assert client.get_write_stream(name=buffered.name).type_ == types.WriteStream.Type.BUFFERED
+try:
+    client.flush_rows(types.FlushRowsRequest(write_stream=committed.name, offset=0))
+    raise SystemExit("a committed stream was flushed")
+except exceptions.GoogleAPICallError:
+    pass
 
 # Change data: the newest row of a key is shown.
 keyed = bigquery.Table.from_api_repr({

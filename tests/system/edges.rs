@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand};
 
 /// A crate, and what it may use of ours. `*`: anything.
-const MAY_USE: [(&str, &[&str]); 24] = [
+const MAY_USE: [(&str, &[&str]); 25] = [
     ("event", &[]),
     ("service", &[]),
     ("googleapis", &[]),
     ("objects", &[]),
+    ("content-encoding", &[]),
     ("catalog", &["event"]),
     ("exactly-once", &["event", "catalog"]),
     ("pubsub", &["event", "catalog", "googleapis", "service"]),
@@ -19,7 +20,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
     ("archive", &["event", "catalog", "objects"]),
     ("registry", &["event", "catalog", "objects"]),
     ("shape", &["event", "catalog"]),
-    ("receiver", &["service", "event", "catalog", "pubsub", "rows", "shape"]),
+    ("receiver", &["service", "event", "catalog", "content-encoding", "pubsub", "rows", "shape"]),
     ("gtfs-realtime", &[]),
     ("poller", &["service", "event", "catalog", "pubsub", "shape", "objects", "gtfs-realtime"]),
     (
@@ -41,7 +42,7 @@ const MAY_USE: [(&str, &[&str]); 24] = [
     ("deadletter", &["service", "event", "pubsub", "loader"]),
     ("compactor", &["service", "event", "catalog", "pubsub", "archive", "objects"]),
     ("replayer", &["service", "event", "catalog", "pubsub", "rows", "storage-write", "archive", "objects"]),
-    ("local-cloud", &["event", "catalog", "googleapis"]),
+    ("local-cloud", &["event", "catalog", "content-encoding", "googleapis"]),
     ("pipas", &["*"]),
     ("tests", &["*"]),
     ("model", &["*"]),

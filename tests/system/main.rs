@@ -3,6 +3,7 @@
 mod archive;
 mod audit;
 mod chaos;
+mod commands;
 mod compactor;
 mod conversations;
 mod courier_chat;

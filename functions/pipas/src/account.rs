@@ -14,9 +14,9 @@ use crate::{counters::Counters, instance::Endpoints};
 /// The counts of one stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Account {
-    /// Events that the receiver accepted.
+    /// Events that the receiver read and found good, whatever Pub/Sub then said; one that is sent again counts again.
     pub(crate) received: u64,
-    /// Events that Pub/Sub took from the receiver.
+    /// Events that Pub/Sub took from the receiver: those that were answered with 200, and others of such requests that were not.
     pub(crate) published: u64,
     /// Deliveries of dead letters that were published again, and that have ended: they were not received.
     #[serde(default)]
@@ -119,11 +119,12 @@ fn of_stream(stream: &str, receiver: &Counters, loader: &Counters, deadletter: &
         of_loader + deadletter.sum("pipas_deadletter_deliveries_total", labels)
     };
     let outcome = |outcome| deliveries(&[("stream", stream), ("outcome", outcome)]);
-    // The receiver accepts an event by publishing it.
-    let accepted = receiver.sum("pipas_receiver_events_total", &[("stream", stream), ("result", "accepted")]);
+    let received = |result| receiver.sum("pipas_receiver_events_total", &[("stream", stream), ("result", result)]);
+    let published = received("accepted");
     Account {
-        received: accepted,
-        published: accepted,
+        // The other results are of events that were bad, or that there was no room for.
+        received: published + received("unavailable") + received("refused"),
+        published,
         redriven: loader.sum("pipas_loader_redriven_total", &[("stream", stream)])
             + deadletter.sum("pipas_deadletter_redriven_total", &[("stream", stream)]),
         delivered: deliveries(&[("stream", stream)]),
@@ -142,4 +143,42 @@ pub(crate) fn add(a: &Accounts, b: &Accounts) -> Accounts {
         *entry = *entry + *account;
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_pubsub_did_not_take_was_received_and_not_published() {
+        let receiver = Counters::parse(
+            r#"pipas_receiver_events_total{result="accepted",stream="chat"} 5
+pipas_receiver_events_total{result="unavailable",stream="chat"} 3
+pipas_receiver_events_total{result="refused",stream="chat"} 2
+pipas_receiver_events_total{result="invalid",stream="chat"} 100
+pipas_receiver_events_total{result="too_large",stream="chat"} 100
+pipas_receiver_events_total{result="overloaded",stream="chat"} 100
+pipas_receiver_events_total{result="accepted",stream="other"} 100
+"#,
+        );
+        let loader = Counters::parse(
+            r#"pipas_loader_deliveries_total{outcome="written",stream="chat"} 4
+pipas_loader_deliveries_total{outcome="retried",stream="chat"} 6
+"#,
+        );
+        let deadletter =
+            Counters::parse("pipas_deadletter_deliveries_total{outcome=\"dead_lettered\",stream=\"chat\"} 1\n");
+        let account = of_stream("chat", &receiver, &loader, &deadletter);
+        let expected = Account {
+            received: 10,
+            published: 5,
+            redriven: 0,
+            delivered: 11,
+            written: 4,
+            duplicate: 0,
+            dead_lettered: 1,
+            retried: 6,
+        };
+        assert_eq!(account, expected);
+    }
 }

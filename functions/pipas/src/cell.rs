@@ -1,7 +1,7 @@
 //! One value of a query's result, as people and as programs read it.
 
 use anyhow::{Context, bail};
-use jiff::Timestamp;
+use jiff::{SignedDuration, civil::DateTime};
 use serde::{
     Deserialize, Serialize,
     ser::{SerializeMap, Serializer},
@@ -27,7 +27,8 @@ pub(crate) enum Cell {
     Bool(bool),
     /// INT64 and FLOAT64, as written.
     Number(String),
-    Timestamp(Timestamp),
+    /// In UTC. BigQuery's last day is beyond jiff's timestamps.
+    Timestamp(DateTime),
     /// JSON text.
     Json(Box<RawValue>),
     /// Every other scalar.
@@ -65,7 +66,9 @@ impl Column {
         Ok(match self.column_type.as_str() {
             "BOOLEAN" | "BOOL" => Cell::Bool(text == "true"),
             "INTEGER" | "INT64" | "FLOAT" | "FLOAT64" => Cell::Number(text),
-            "TIMESTAMP" => Cell::Timestamp(Timestamp::from_microsecond(text.parse()?)?),
+            "TIMESTAMP" => Cell::Timestamp(
+                DateTime::constant(1970, 1, 1, 0, 0, 0, 0).checked_add(SignedDuration::from_micros(text.parse()?))?,
+            ),
             "JSON" => Cell::Json(RawValue::from_string(text)?),
             _ => Cell::Text(text),
         })
@@ -101,7 +104,7 @@ impl Serialize for Cell {
                 (_, Ok(float)) if float.is_finite() => serializer.serialize_f64(float),
                 _ => serializer.serialize_str(text),
             },
-            Self::Timestamp(time) => time.serialize(serializer),
+            Self::Timestamp(time) => serializer.collect_str(&format_args!("{time}Z")),
             Self::Json(json) => json.serialize(serializer),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Array(elements) => elements.serialize(serializer),
@@ -149,6 +152,14 @@ mod tests {
     fn timestamps_read_as_bigquery_prints_them() {
         let at = column(json!({"name": "at", "type": "TIMESTAMP"}));
         assert_eq!(at.read(&json!("1706781886500000")).expect("a cell").text(), "2024-02-01 10:04:46.5 UTC");
+        for (micros, text, json) in [
+            ("-62135596800000000", "0001-01-01 00:00:00 UTC", "0001-01-01T00:00:00Z"),
+            ("-1", "1969-12-31 23:59:59.999999 UTC", "1969-12-31T23:59:59.999999Z"),
+            ("253402300799999999", "9999-12-31 23:59:59.999999 UTC", "9999-12-31T23:59:59.999999Z"),
+        ] {
+            let cell = at.read(&json!(micros)).expect("a cell");
+            assert_eq!((cell.text(), serde_json::to_value(&cell).expect("JSON")), (text.to_owned(), json!(json)));
+        }
         assert!(at.read(&json!("soon")).is_err());
     }
 }

@@ -23,6 +23,9 @@ use crate::{
 
 /// The longest body that a request carries, unless one line is longer.
 const BATCH_BYTES: usize = 1 << 20;
+/// A line is shorter: with its end this is the largest body that the receiver takes where nothing else is said, and Cloud
+/// Run's limit. A message holds less, but a line may be a document that its stream cuts into events.
+const LINE_BYTES: usize = 32 << 20;
 /// How many requests are under way at once.
 const CONCURRENCY: usize = 16;
 /// How many refused lines are shown to people.
@@ -55,9 +58,12 @@ pub(crate) struct Report {
 }
 
 /// Some lines of the file with their numbers.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 struct Batch {
     lines: Vec<(u64, Bytes)>,
+    /// Lines that no request could carry, with the reason.
+    refused: BTreeMap<u64, String>,
+    /// What was read of the file.
     bytes: u64,
 }
 
@@ -74,19 +80,24 @@ pub(crate) async fn send(global: &Global, args: SendArgs) -> anyhow::Result<Exit
             let (poster, run) = (&poster, &run);
             async move {
                 let batch = batch?;
-                let bytes = batch.bytes;
-                anyhow::Ok((post_batch(poster, run, batch).await?, bytes))
+                let (bytes, asked) = (batch.bytes, !batch.lines.is_empty());
+                anyhow::Ok((post_batch(poster, run, batch).await?, bytes, asked))
             }
         })
         .buffer_unordered(CONCURRENCY);
     let mut results = std::pin::pin!(results);
-    let mut report = Report::default();
-    while let Some((part, bytes)) = results.try_next().await? {
+    let (mut report, mut has_asked) = (Report::default(), false);
+    while let Some((part, bytes, asked)) = results.try_next().await? {
+        has_asked |= asked;
         report.accepted += part.accepted;
         report.refused.extend(part.refused);
         progress.inc(bytes);
         let rate = report.accepted as f64 / started.elapsed().as_secs_f64();
         progress.set_message(format!("{} events, {rate:.0} events/s", report.accepted));
+    }
+    if !has_asked {
+        // Nothing was there to be sent: that the stream exists was not seen either.
+        poster.post(Bytes::new(), "application/x-ndjson", &run.to_string()).await?;
     }
     progress.finish_and_clear();
     report.seconds = started.elapsed().as_secs_f64();
@@ -122,37 +133,102 @@ fn progress_bar(length: Option<u64>, quiet: bool) -> ProgressBar {
 fn read_batches(input: Box<dyn Read + Send>, most_lines: usize) -> mpsc::Receiver<anyhow::Result<Batch>> {
     let (sender, receiver) = mpsc::channel(CONCURRENCY);
     tokio::task::spawn_blocking(move || {
-        let mut input = BufReader::with_capacity(BATCH_BYTES, input);
-        let (mut number, mut at_end) = (0, false);
-        while !at_end {
-            let mut batch = Batch { lines: Vec::with_capacity(most_lines), bytes: 0 };
-            while batch.lines.len() < most_lines && batch.bytes < BATCH_BYTES as u64 {
-                let mut line = Vec::new();
-                match input.read_until(b'\n', &mut line) {
-                    Ok(0) => {
-                        at_end = true;
-                        break;
-                    }
-                    Ok(read) => batch.bytes += read as u64,
-                    Err(error) => {
-                        let error = anyhow::Error::from(error).context(format!("cannot read line {}", number + 1));
-                        let _ = sender.blocking_send(Err(error));
-                        return;
-                    }
-                }
-                number += 1;
-                let line = Bytes::from(line);
-                let trimmed = line.slice_ref(line.trim_ascii());
-                if !trimmed.is_empty() {
-                    batch.lines.push((number, trimmed));
-                }
-            }
-            if !batch.lines.is_empty() && sender.blocking_send(Ok(batch)).is_err() {
+        let mut lines = Lines::new(input);
+        let mut batch = Batch::default();
+        loop {
+            let next = lines.next();
+            let ends = match &next {
+                Ok(None) | Err(_) => true,
+                Ok(Some(line)) => batch.is_full(most_lines) || line.is_long() && !batch.lines.is_empty(),
+            };
+            if ends && !batch.is_empty() && sender.blocking_send(Ok(std::mem::take(&mut batch))).is_err() {
                 return;
+            }
+            match next {
+                Ok(Some(line)) => batch.add(line),
+                Ok(None) => return,
+                Err(error) => {
+                    let _ = sender.blocking_send(Err(error));
+                    return;
+                }
             }
         }
     });
     receiver
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.refused.is_empty()
+    }
+
+    fn is_full(&self, most_lines: usize) -> bool {
+        self.lines.len() >= most_lines || self.bytes >= BATCH_BYTES as u64
+    }
+
+    fn add(&mut self, line: Line) {
+        self.bytes += line.bytes;
+        match line.text {
+            Some(text) if text.is_empty() => {}
+            Some(text) => self.lines.push((line.number, text)),
+            None => {
+                let reason = format!("a line holds less than {LINE_BYTES} bytes, found {}", line.bytes);
+                self.refused.insert(line.number, reason);
+            }
+        }
+    }
+}
+
+/// The lines of a file, by number.
+struct Lines<R> {
+    input: BufReader<R>,
+    number: u64,
+}
+
+/// A line of the file.
+struct Line {
+    number: u64,
+    /// What stands on it without the white space around; `None`: it is too long to be sent, and was passed over.
+    text: Option<Bytes>,
+    /// How many bytes of the file it is, with its end.
+    bytes: u64,
+}
+
+impl Line {
+    /// Whether it is a request of its own.
+    fn is_long(&self) -> bool {
+        self.bytes > BATCH_BYTES as u64
+    }
+}
+
+impl<R: Read> Lines<R> {
+    fn new(input: R) -> Self {
+        Self { input: BufReader::with_capacity(BATCH_BYTES, input), number: 0 }
+    }
+
+    /// The next line; no more of it is held than can be sent.
+    fn next(&mut self) -> anyhow::Result<Option<Line>> {
+        self.number += 1;
+        self.read().with_context(|| format!("cannot read line {}", self.number))
+    }
+
+    fn read(&mut self) -> std::io::Result<Option<Line>> {
+        let mut text = Vec::new();
+        // One byte more than the longest with its end tells a longer one.
+        let most = LINE_BYTES as u64 + 1;
+        let mut bytes = self.input.by_ref().take(most).read_until(b'\n', &mut text)? as u64;
+        if bytes == 0 {
+            return Ok(None);
+        }
+        let is_whole = text.ends_with(b"\n");
+        if !is_whole && bytes == most {
+            bytes += self.input.skip_until(b'\n')? as u64;
+        }
+        let text = Bytes::from(text);
+        let trimmed = text.slice_ref(text.trim_ascii());
+        let fits = text.len() - usize::from(is_whole) < LINE_BYTES;
+        Ok(Some(Line { number: self.number, text: fits.then_some(trimmed), bytes }))
+    }
 }
 
 fn tokio_stream(mut batches: mpsc::Receiver<anyhow::Result<Batch>>) -> impl Stream<Item = anyhow::Result<Batch>> {
@@ -179,7 +255,7 @@ fn paced(
 
 /// Posts the lines of `batch` that the receiver takes; those that it refuses are left out, and the rest is sent again.
 async fn post_batch(poster: &Poster, run: &uuid::Uuid, batch: Batch) -> anyhow::Result<Report> {
-    let mut report = Report::default();
+    let mut report = Report { refused: batch.refused, ..Report::default() };
     let mut waiting = vec![batch.lines];
     while let Some(mut lines) = waiting.pop() {
         let Some(&(first, _)) = lines.first() else { continue };
@@ -245,12 +321,12 @@ fn print(report: &Report, json: bool) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
+    async fn read(input: impl Read + Send + 'static, most_lines: usize) -> Vec<Batch> {
+        tokio_stream(read_batches(Box::new(input), most_lines)).try_collect().await.expect("lines")
+    }
+
     async fn batches(text: &'static str, most_lines: usize) -> Vec<Vec<(u64, Bytes)>> {
-        tokio_stream(read_batches(Box::new(text.as_bytes()), most_lines))
-            .map_ok(|batch| batch.lines)
-            .try_collect()
-            .await
-            .expect("lines")
+        read(text.as_bytes(), most_lines).await.into_iter().map(|batch| batch.lines).collect()
     }
 
     #[tokio::test]
@@ -263,5 +339,29 @@ mod tests {
     #[tokio::test]
     async fn an_empty_file_has_no_batches() {
         assert!(batches("", 2).await.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_line_that_no_request_carries_is_refused_by_number_and_the_rest_goes_on() {
+        let of = |byte, length: usize| std::io::repeat(byte).take(length as u64);
+        let input = b"{}\n"
+            .chain(of(b'x', LINE_BYTES))
+            .chain(&b"\n{}\n"[..])
+            .chain(of(b'y', LINE_BYTES - 1))
+            .chain(&b"\n"[..])
+            .chain(of(b'z', 3 * LINE_BYTES));
+        let batches = read(input, 500).await;
+        let sent: Vec<(u64, usize)> =
+            batches.iter().flat_map(|batch| &batch.lines).map(|(number, line)| (*number, line.len())).collect();
+        assert_eq!(sent, [(1, 2), (3, 2), (4, LINE_BYTES - 1)]);
+        let refused: Vec<(u64, String)> = batches.iter().flat_map(|batch| batch.refused.clone()).collect();
+        let reason = |found: usize| format!("a line holds less than {LINE_BYTES} bytes, found {found}");
+        assert_eq!(refused, [(2, reason(LINE_BYTES + 1)), (5, reason(3 * LINE_BYTES))]);
+        let alone = batches.iter().filter(|batch| batch.lines.iter().any(|(number, _)| *number == 4));
+        assert!(
+            alone.clone().count() == 1 && alone.clone().all(|batch| batch.lines.len() == 1),
+            "a long line goes alone"
+        );
+        assert_eq!(batches.iter().map(|batch| batch.bytes).sum::<u64>(), 7 + 5 * LINE_BYTES as u64);
     }
 }

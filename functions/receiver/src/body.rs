@@ -5,7 +5,9 @@ use std::sync::Arc;
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use catalog::Malformed;
-use http_body_util::BodyExt;
+use content_encoding::ContentEncoding;
+use futures::StreamExt;
+use http::{HeaderMap, header};
 use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -19,16 +21,20 @@ pub(crate) const MAX_EVENTS: usize = 20_000;
 
 /// The body, decompressed, and the room that it takes; hold it until the body is answered.
 pub(crate) async fn read(
+    headers: &HeaderMap,
     body: Body,
     limit: usize,
     room: &Arc<Semaphore>,
 ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), ReceiverError> {
-    let mut body = std::pin::pin!(body);
+    let encoding = ContentEncoding::of(headers)?;
+    if encoding == ContentEncoding::Identity && says_more_than(limit, headers) {
+        return Err(ReceiverError::LargeBody { limit });
+    }
+    let mut body = encoding.decode(body.into_data_stream());
     let mut read = BytesMut::new();
     let mut taken: Option<OwnedSemaphorePermit> = None;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| ReceiverError::Body { detail: innermost(&error) })?;
-        let Ok(data) = frame.into_data() else { continue };
+    while let Some(data) = body.next().await {
+        let data = data.map_err(|error| ReceiverError::Body { detail: innermost(&error) })?;
         if read.len() + data.len() > limit {
             return Err(ReceiverError::LargeBody { limit });
         }
@@ -43,8 +49,14 @@ pub(crate) async fn read(
     Ok((read.freeze(), taken))
 }
 
+/// Whether the request says itself that its body is longer.
+fn says_more_than(limit: usize, headers: &HeaderMap) -> bool {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    length.is_some_and(|length: u64| length > limit as u64)
+}
+
 /// The layers above say only that reading failed; the layer below says why.
-fn innermost(error: &axum::Error) -> String {
+fn innermost(error: &std::io::Error) -> String {
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {
         innermost = source;
@@ -94,18 +106,40 @@ pub(crate) fn slice(body: &Bytes, form: Form) -> Result<Vec<Slice>, ReceiverErro
     match body[start..].iter().find(|byte| !is_blank(**byte)) {
         None => Err(ReceiverError::Empty),
         Some(b'[') if form == Form::Detect => array(body, start, &mut place),
-        Some(_) if form == Form::Lines || is_lines(&body[start..]) => lines(body, start, &mut place),
-        Some(_) => objects(body, start, &mut place),
+        Some(_) if form == Form::Lines => lines(body, start, &mut place),
+        Some(_) => match Layout::of(&body[start..]) {
+            Layout::Lines => lines(body, start, &mut place),
+            Layout::Objects => objects(body, start, &mut place),
+            Layout::Unclear => match objects(body, start, &mut Place::new(body, start)) {
+                Ok(slices) => Ok(slices),
+                Err(_) => lines(body, start, &mut place),
+            },
+        },
     }
 }
 
-/// Whether the body is one event a line: its first line is a JSON object, or its second one begins one, as no line inside a
-/// well-formed object does after the first.
-fn is_lines(body: &[u8]) -> bool {
-    let mut lines = body.split(|byte| *byte == b'\n').map(trim).filter(|line| !line.is_empty());
-    let first_is_whole = lines.next().is_some_and(|first| serde_json::from_slice::<&RawValue>(first).is_ok());
-    let second_begins = lines.next().is_some_and(|second| second.starts_with(b"{"));
-    first_is_whole || second_begins
+/// How a body that is no array is laid out, as its first two lines tell.
+enum Layout {
+    /// One event a line: the first line is a JSON value.
+    Lines,
+    /// Objects over several lines.
+    Objects,
+    /// The first line is no JSON value and the second begins an object: either the first event is broken, or the object
+    /// is a member of the first.
+    Unclear,
+}
+
+impl Layout {
+    fn of(body: &[u8]) -> Self {
+        let mut lines = body.split(|byte| *byte == b'\n').map(trim).filter(|line| !line.is_empty());
+        let first_is_whole = lines.next().is_some_and(|first| serde_json::from_slice::<&RawValue>(first).is_ok());
+        let second_begins = lines.next().is_some_and(|second| second.starts_with(b"{"));
+        match (first_is_whole, second_begins) {
+            (true, _) => Self::Lines,
+            (false, true) => Self::Unclear,
+            (false, false) => Self::Objects,
+        }
+    }
 }
 
 fn lines(body: &Bytes, start: usize, place: &mut Place<'_>) -> Result<Vec<Slice>, ReceiverError> {
@@ -287,6 +321,9 @@ mod tests {
         assert_eq!(good("[{\"a\": 1},\n  {\"a\" :2}]"), [at(r#"{"a": 1}"#, 1, 2), at(r#"{"a" :2}"#, 2, 3)]);
         assert_eq!(good("{\"a\":1}\r\n\n{\"b\":2}\n"), [at(r#"{"a":1}"#, 1, 1), at(r#"{"b":2}"#, 3, 1)]);
         assert_eq!(good("{\n  \"a\": {\n  }\n}\n{}"), [at("{\n  \"a\": {\n  }\n}", 1, 1), at("{}", 5, 1)]);
+        let member = "{\"data\":\n{\"x\":1},\"event_id\":\"e\"}";
+        assert_eq!(good(member), [at(member, 1, 1)]);
+        assert_eq!(good(&format!("{member}\n{member}\n")), [at(member, 1, 1), at(member, 3, 1)]);
         assert_eq!(good("\u{feff}{}"), [at("{}", 1, 1)]);
         assert_eq!(good("\u{1e}{\"a\":1}\n\u{1e}{\"b\":2}\n").len(), 2);
         assert_eq!(sliced("{\"a\":1}\n{\"b\":2}", Form::Lines).expect("two").len(), 2);

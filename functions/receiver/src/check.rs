@@ -142,7 +142,7 @@ async fn check(
     body: Body,
 ) -> Result<Json<Checked>, ReceiverError> {
     let producer = Producer::from_headers(headers)?;
-    let (body, _room) = body::read(body, receiver.max_body_bytes, &receiver.room).await?;
+    let (body, _room) = body::read(headers, body, receiver.max_body_bytes, &receiver.room).await?;
     let slices = body::slice(&body, producer.form)?;
     let parts = intake.parts(slices, &producer, MAX_SAMPLES)?;
     let checker = intake.checker();

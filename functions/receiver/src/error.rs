@@ -54,8 +54,8 @@ pub(crate) enum ReceiverError {
     Origin { origin: String },
     #[error("{found}; expected {}", crate::headers::ACCEPTED_TYPES)]
     MediaType { found: String },
-    #[error("the content encoding `{found}` is not supported; expected gzip, zstd or none")]
-    ContentEncoding { found: String },
+    #[error(transparent)]
+    ContentEncoding(#[from] content_encoding::Unsupported),
     #[error("header `{name}`: {detail}")]
     Header { name: String, detail: String },
     #[error("the body could not be read: {detail}")]
@@ -100,7 +100,7 @@ impl ReceiverError {
             Self::Origin { .. } => {
                 (StatusCode::FORBIDDEN, "urn:pipas:problem:origin-not-allowed", "Origin not allowed")
             }
-            Self::MediaType { .. } | Self::ContentEncoding { .. } => (
+            Self::MediaType { .. } | Self::ContentEncoding(_) => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "urn:pipas:problem:unsupported-media-type",
                 "Unsupported media type",
@@ -126,7 +126,7 @@ impl ReceiverError {
         match self {
             Self::UnknownStream { .. } | Self::MethodNotAllowed { .. } => "no_stream",
             Self::Origin { .. } => "origin_not_allowed",
-            Self::MediaType { .. } | Self::ContentEncoding { .. } | Self::Header { .. } => "bad_request",
+            Self::MediaType { .. } | Self::ContentEncoding(_) | Self::Header { .. } => "bad_request",
             Self::Body { .. } | Self::Empty | Self::BadEvents { .. } => "invalid",
             Self::LargeEvents { .. } | Self::LargeBody { .. } | Self::ManyEvents { .. } => "too_large",
             Self::Overloaded => "overloaded",
@@ -152,7 +152,7 @@ impl ReceiverError {
             Self::Refused(Unpublished { failed, published, .. }) => {
                 problem.with("failed", failed).with("published_event_ids", published)
             }
-            Self::ContentEncoding { .. } => problem.header(header::ACCEPT_ENCODING, "gzip, zstd"),
+            Self::ContentEncoding(_) => problem.header(header::ACCEPT_ENCODING, "gzip, zstd"),
             Self::MethodNotAllowed { .. }
             | Self::Origin { .. }
             | Self::MediaType { .. }

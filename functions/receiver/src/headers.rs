@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use content_encoding::ContentEncoding;
 use event::{EventId, Timestamp, attribute};
 use http::{HeaderMap, HeaderName, header};
 
@@ -55,11 +56,7 @@ impl Producer {
 }
 
 fn form(headers: &HeaderMap) -> Result<Form, ReceiverError> {
-    if let Some(encoding) = text(headers, header::CONTENT_ENCODING.as_str())?
-        && !encoding.eq_ignore_ascii_case("identity")
-    {
-        return Err(ReceiverError::ContentEncoding { found: shortened(encoding) });
-    }
+    ContentEncoding::of(headers)?;
     let Some(content_type) = text(headers, header::CONTENT_TYPE.as_str())? else { return Ok(Form::Detect) };
     let unsupported = || ReceiverError::MediaType { found: format!("the media type is `{}`", shortened(content_type)) };
     let (essence, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));

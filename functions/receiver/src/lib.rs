@@ -13,6 +13,7 @@ mod events;
 mod headers;
 mod ids;
 mod intake;
+mod linger;
 mod metrics;
 mod openapi;
 mod streams;
@@ -21,7 +22,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Router,
-    middleware::from_fn_with_state,
+    middleware::{from_fn_with_state, map_request},
     routing::{get, post},
 };
 use catalog::Catalog;
@@ -29,7 +30,6 @@ use pubsub::{Client, PublishLimits};
 use rows::Checker;
 use service::App;
 use tokio::sync::Semaphore;
-use tower_http::decompression::RequestDecompressionLayer;
 
 pub use check::{CheckError, Checked, CheckedEvent, RawRow};
 pub use config::Config;
@@ -98,7 +98,7 @@ pub fn router(receiver: Receiver) -> Result<App, StartError> {
         .route("/openapi.json", get(openapi::get))
         .method_not_allowed_fallback(error::method_not_allowed)
         .fallback(service::problem::no_such_path)
-        .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
+        .layer(map_request(linger::until_read))
         .with_state(receiver);
     Ok(App::new(router, registry).on_drain(async move || {
         for intake in intakes.values() {

@@ -153,7 +153,7 @@ fn samples() -> Vec<ReceiverError> {
         },
         ReceiverError::ManyEvents { limit: crate::body::MAX_EVENTS },
         ReceiverError::MediaType { found: "the media type is `application/xml`".to_owned() },
-        ReceiverError::ContentEncoding { found: "br".to_owned() },
+        ReceiverError::ContentEncoding(content_encoding::Unsupported { found: "br".to_owned() }),
         ReceiverError::Overloaded,
         ReceiverError::Refused(unpublished()),
         ReceiverError::Unavailable(unpublished()),

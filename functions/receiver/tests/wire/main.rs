@@ -1,5 +1,6 @@
 //! The receiver over the wire: HTTP on one side, a Pub/Sub service on the other.
 
+mod bodies;
 mod pages;
 mod peer;
 mod process;

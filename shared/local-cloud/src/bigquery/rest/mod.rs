@@ -1,6 +1,7 @@
 //! BigQuery's REST API, version 2: under `/bigquery/v2/`, and without that prefix for clients whose base URL lacks it.
 
 mod datasets;
+mod decode;
 mod error;
 mod jobs;
 mod json;
@@ -20,7 +21,6 @@ use axum::{
     routing::{get, post},
 };
 use http::{Method, request::Parts};
-use tower_http::decompression::RequestDecompressionLayer;
 
 use self::{error::ApiError, request::Parameters};
 use super::store::Store;
@@ -65,11 +65,13 @@ pub(super) fn router(store: Arc<Store>, project: Arc<str>, faults: Faults) -> an
         .route("/projects/{project}/jobs/{job}/cancel", post(jobs::cancel));
     let router = Router::new()
         .nest("/bigquery/v2", routes.clone())
+        .route("/upload/bigquery/v2/projects/{project}/jobs", post(jobs::upload))
+        .route("/resumable/upload/bigquery/v2/projects/{project}/jobs", post(jobs::upload))
         .merge(routes)
         .fallback(no_such_method)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
-        .layer(RequestDecompressionLayer::new())
+        .layer(middleware::from_fn(decode::decoded))
         .layer(middleware::from_fn_with_state(faults, inject))
         .with_state(api);
     Ok((router, jobs))

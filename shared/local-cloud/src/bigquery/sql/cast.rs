@@ -27,7 +27,23 @@ pub(super) fn cast(expr: Expr, from: &Type, to: &Type, safe: bool) -> Result<Exp
     }
     let (of, target) = (from.clone(), to.clone());
     let function = Scalar::new("cast", vec![from.clone()], to.clone(), move |args| convert(&args[0], &of, &target));
+    let function = if is_total(from, to) { function.total() } else { function };
     Ok(function.safe(safe).call(vec![expr]))
+}
+
+/// Whether every value can be cast.
+fn is_total(from: &Type, to: &Type) -> bool {
+    use Type::{BigNumeric, Bool, Bytes, Date, Datetime, Float64, Int64, Numeric, String, Time, Timestamp};
+    matches!(
+        (from, to),
+        (Bool | Int64 | Numeric | BigNumeric | Float64 | Date | Time | Datetime | Timestamp, String)
+            | (Bool, Int64)
+            | (Int64, Bool | Numeric | BigNumeric)
+            | (String, Bytes)
+            | (Date, Datetime | Timestamp)
+            | (Datetime, Date | Time | Timestamp)
+            | (Timestamp, Date | Datetime | Time)
+    )
 }
 
 fn is_castable(from: &Type, to: &Type) -> bool {
@@ -163,14 +179,16 @@ pub(super) fn round_to_int(value: f64) -> Result<i64, String> {
 }
 
 /// A value as JSON, as `TO_JSON_STRING` writes it.
-pub(super) fn to_json(value: &Value<'_>, ty: &Type) -> Result<Json, String> {
+/// A value as JSON. In text an integer that a double cannot hold is written as a string (`wide_as_text`), as TO_JSON_STRING does;
+/// the type JSON has all of them.
+pub(super) fn to_json(value: &Value<'_>, ty: &Type, wide_as_text: bool) -> Result<Json, String> {
     const EXACT: std::ops::RangeInclusive<i64> = -9_007_199_254_740_992..=9_007_199_254_740_992;
     if value.is_null() {
         return Ok(Json::Null);
     }
     Ok(match ty {
         Type::Bool => Json::Bool(value.bool()),
-        Type::Int64 if EXACT.contains(&value.int()) => Json::Number(value.int().to_string()),
+        Type::Int64 if !wide_as_text || EXACT.contains(&value.int()) => Json::Number(value.int().to_string()),
         Type::Int64 => Json::String(value.int().to_string()),
         Type::Float64 if value.float().is_finite() => {
             let text = text::float(value.float());
@@ -196,13 +214,15 @@ pub(super) fn to_json(value: &Value<'_>, ty: &Type) -> Result<Json, String> {
             Json::String(STANDARD.encode(value.bytes()))
         }
         Type::Json => Json::parse(value.str()).ok_or("Invalid JSON")?.sorted(),
-        Type::Array(element) => {
-            Json::Array(value.items().iter().map(|item| to_json(item, element)).collect::<Result<_, _>>()?)
-        }
+        Type::Array(element) => Json::Array(
+            value.items().iter().map(|item| to_json(item, element, wide_as_text)).collect::<Result<_, _>>()?,
+        ),
         Type::Struct(fields) => {
             let members = fields.iter().zip(value.items());
             Json::Object(
-                members.map(|(f, item)| Ok((f.name.clone(), to_json(item, &f.ty)?))).collect::<Result<_, String>>()?,
+                members
+                    .map(|(f, item)| Ok((f.name.clone(), to_json(item, &f.ty, wide_as_text)?)))
+                    .collect::<Result<_, String>>()?,
             )
         }
         Type::Interval => return Err("INTERVAL as JSON is not available in the local engine".into()),

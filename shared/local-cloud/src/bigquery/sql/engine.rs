@@ -6,19 +6,29 @@ use arrow::{
     array::{ArrayRef, RecordBatch, RecordBatchOptions},
     datatypes::{Field, Schema, SchemaRef},
 };
-use datafusion_common::{Column, DataFusionError, config::ConfigOptions};
+use datafusion_common::{
+    Column, DataFusionError,
+    config::ConfigOptions,
+    tree_node::{Transformed, TreeNode},
+};
 use datafusion_execution::TaskContext;
-use datafusion_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion_expr::{
+    Expr, LogicalPlan, LogicalPlanBuilder,
+    logical_plan::Filter,
+    utils::{conjunction, split_conjunction_owned},
+};
 use datafusion_optimizer::{Analyzer, Optimizer, OptimizerContext};
 use datafusion_physical_plan::collect;
 use tokio::runtime::Handle;
 
-use super::{Reason, SqlError, planner::Planner, rows::Rows, value::conform};
+use super::{Reason, SqlError, lazy, planner::Planner, rows::Rows, scalar::can_fail, value::conform};
 
 /// Runs plans to their end, on the calling thread.
 pub(super) struct Engine {
     analyzer: Analyzer,
     optimizer: Optimizer,
+    /// What is done once conditions stand where they stay: see [`in_order`].
+    finish: Optimizer,
     options: Arc<ConfigOptions>,
     handle: Handle,
     /// No row is read: every table is empty.
@@ -32,7 +42,12 @@ impl Engine {
     /// An engine on the runtime of `handle`. Plans are run on a thread that is none of the runtime's workers.
     pub(super) fn new(handle: Handle, dry: bool) -> Self {
         let options = Arc::new(ConfigOptions::new());
-        Self { analyzer: Analyzer::new(), optimizer: Optimizer::new(), options, handle, dry }
+        // A value that two conditions share must not be made before the condition that guards both.
+        let (shared, rules): (Vec<_>, Vec<_>) =
+            Optimizer::new().rules.into_iter().partition(|rule| rule.name() == "common_sub_expression_eliminate");
+        let clean = rules.iter().filter(|rule| rule.name() == "optimize_projections").cloned();
+        let finish = Optimizer::with_rules(shared.into_iter().chain(clean).collect());
+        Self { analyzer: Analyzer::new(), optimizer: Optimizer::with_rules(rules), finish, options, handle, dry }
     }
 
     /// Nothing is run.
@@ -54,6 +69,7 @@ impl Engine {
         let plan = self.analyzer.execute_and_check(plan.clone(), &self.options, |_, _| ())?;
         let context = OptimizerContext::new_with_config_options(Arc::clone(&self.options));
         let plan = self.optimizer.optimize(plan, &context, |_, _| ())?;
+        let plan = self.finish.optimize(in_order(plan)?, &context, |_, _| ())?;
         let plan = Planner::default().plan(&plan)?;
         self.handle.block_on(collect(plan, Arc::new(TaskContext::default())))
     }
@@ -62,6 +78,31 @@ impl Engine {
     pub(super) fn materialise(&self, plan: &LogicalPlan) -> Result<Source, SqlError> {
         Ok(Source { schema: nullable(plan), batches: self.run(plan)? })
     }
+}
+
+/// The plan in which a condition that can fail sees only the rows that the others let through. The optimiser moves conditions
+/// to where they cost least and joins them by AND, of which both sides are evaluated.
+fn in_order(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
+    let ordered = plan.transform_up(|node| {
+        Ok(match node {
+            LogicalPlan::Filter(Filter { predicate, input, .. }) => {
+                let (risky, plain): (Vec<_>, Vec<_>) =
+                    split_conjunction_owned(predicate).into_iter().partition(can_fail);
+                // An outer condition comes first where two were joined.
+                let filters = conjunction(plain).into_iter().chain(risky.into_iter().rev());
+                let filtered = filters.into_iter().try_fold(input, |input, predicate| {
+                    Ok::<_, DataFusionError>(Arc::new(LogicalPlan::Filter(Filter::try_new(predicate, input)?)))
+                });
+                Transformed::yes(Arc::unwrap_or_clone(filtered?))
+            }
+            LogicalPlan::Join(mut join) => {
+                join.filter = join.filter.take().map(|filter| lazy::and(split_conjunction_owned(filter)));
+                Transformed::yes(LogicalPlan::Join(join))
+            }
+            other => Transformed::no(other),
+        })
+    });
+    Ok(ordered?.data)
 }
 
 /// Rows in memory.

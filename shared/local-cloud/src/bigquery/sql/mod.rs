@@ -13,6 +13,7 @@ mod engine;
 mod error;
 mod function;
 mod json;
+mod lazy;
 mod literal;
 mod parameter;
 mod parse;

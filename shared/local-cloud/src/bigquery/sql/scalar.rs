@@ -1,6 +1,7 @@
 //! A GoogleSQL function as DataFusion's scalar function: one closure over the values of a row.
 
 use std::{
+    any::Any,
     fmt,
     hash::{Hash, Hasher},
     sync::Arc,
@@ -10,7 +11,7 @@ use arrow::{
     array::{Array, ArrayRef},
     datatypes::{DataType, FieldRef},
 };
-use datafusion_common::{DataFusionError, ScalarValue};
+use datafusion_common::{DataFusionError, ScalarValue, tree_node::TreeNode};
 use datafusion_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
     expr::ScalarFunction,
@@ -39,6 +40,8 @@ pub(super) struct Scalar {
     strict: bool,
     /// An error is NULL.
     safe: bool,
+    /// No value is an error.
+    total: bool,
     signature: Signature,
     kernel: Arc<Kernel>,
 }
@@ -51,7 +54,16 @@ impl Scalar {
         kernel: impl for<'a> Fn(&[Value<'a>]) -> Answer<'a> + Send + Sync + 'static,
     ) -> Self {
         let signature = signature(&parameters, Volatility::Immutable);
-        Self { name: name.into(), parameters, result, strict: true, safe: false, signature, kernel: Arc::new(kernel) }
+        Self {
+            name: name.into(),
+            parameters,
+            result,
+            strict: true,
+            safe: false,
+            total: false,
+            signature,
+            kernel: Arc::new(kernel),
+        }
     }
 
     /// The kernel is called for NULLs, too.
@@ -63,6 +75,12 @@ impl Scalar {
     /// Errors are NULL.
     pub(super) fn safe(mut self, safe: bool) -> Self {
         self.safe = safe;
+        self
+    }
+
+    /// The kernel has an answer for every value.
+    pub(super) fn total(mut self) -> Self {
+        self.total = true;
         self
     }
 
@@ -86,6 +104,16 @@ impl Scalar {
             Err(message) => Err(DataFusionError::External(Box::new(SqlError::of_kernel(message)))),
         }
     }
+}
+
+/// Whether the expression may be an error for some values, so that it must not be evaluated where it is not asked for.
+pub(super) fn can_fail(expr: &Expr) -> bool {
+    let fails = |expr: &Expr| {
+        let Expr::ScalarFunction(call) = expr else { return Ok(false) };
+        let function: &dyn Any = call.func.inner().as_ref();
+        Ok(function.downcast_ref::<Scalar>().is_some_and(|scalar| !scalar.total && !scalar.safe))
+    };
+    expr.exists(fails).unwrap_or(true)
 }
 
 fn signature(parameters: &[Type], volatility: Volatility) -> Signature {

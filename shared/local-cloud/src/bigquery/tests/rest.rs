@@ -85,8 +85,45 @@ async fn errors_have_googles_form() {
     assert_eq!(answer.status().as_u16(), 200);
     let load = json!({"configuration": {"load": {"sourceUris": ["gs://b/o"]}}});
     assert_eq!(world.call("POST", "/jobs", Some(load)).await.reason(501), "notImplemented");
+    for kind in ["upload", "resumable/upload"] {
+        let upload = format!(
+            "{}/jobs?uploadType=multipart",
+            world.base.replace("/bigquery/v2", &format!("/{kind}/bigquery/v2"))
+        );
+        let answer = world.http.post(upload).body("--boundary").send().await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), 501, "{kind}");
+        let error: Value = answer.json().await.expect("JSON");
+        assert_eq!(error["error"]["message"], "A load job is not supported by the local BigQuery");
+    }
     let legacy = json!({"query": "SELECT 1", "useLegacySql": true});
     assert_eq!(world.call("POST", "/queries", Some(legacy)).await.reason(501), "notImplemented");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn compressed_requests_are_read_whole() {
+    let world = World::with_table(None).await;
+    let gzip = |text: &str| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut encoder, text.as_bytes()).expect("written");
+        encoder.finish().expect("finished")
+    };
+    let query = async |encoding: &str, body: Vec<u8>| {
+        let url = format!("{}/queries", world.base);
+        let answer = world.http.post(url).header("content-encoding", encoding).body(body).send().await;
+        let answer = answer.expect("an answer");
+        (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
+    };
+    let members = [gzip(r#"{"query": "#), gzip(r#""SELECT 7"}"#)].concat();
+    for encoding in ["gzip", "X-GZip"] {
+        let (status, answer) = query(encoding, members.clone()).await;
+        assert_eq!((status, &answer["rows"][0]["f"][0]["v"]), (200, &json!("7")), "{answer}");
+    }
+    let cut = members[..members.len() - 4].to_vec();
+    for (status, encoding, body) in [(400, "gzip", cut), (400, "gzip", b"plain".to_vec()), (415, "br", members)] {
+        let (found, answer) = query(encoding, body).await;
+        assert_eq!((found, &answer["error"]["code"]), (status, &json!(status)), "{answer}");
+    }
     world.stop().await;
 }
 

@@ -5,7 +5,10 @@ mod registry;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::{State, rejection::BytesRejection},
+};
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
@@ -88,6 +91,13 @@ pub(super) async fn insert(State(api): State<Api>, _: Names, body: Bytes) -> Res
     // Most statements end at once: the caller is spared a second question.
     job.wait(Duration::from_millis(200)).await;
     Ok(Json(api.jobs.show(&job)))
+}
+
+/// Loads a file that the request or a later one carries: `load_table_from_file`, `load_table_from_json` and their kin.
+///
+/// What the request carries is read, so that its sender sees the answer.
+pub(super) async fn upload(_: Names, _: Result<Bytes, BytesRejection>) -> ApiError {
+    ApiError::not_implemented("A load job")
 }
 
 pub(super) async fn get(State(api): State<Api>, names: Names) -> Result<Json<Value>, ApiError> {

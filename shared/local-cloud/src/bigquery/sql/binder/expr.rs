@@ -4,7 +4,7 @@ use datafusion_expr::{Case, Expr, expr::InList};
 use sqlparser::ast::{self, BinaryOperator, CeilFloorKind, DateTimeField, Expr as Sql, Value as SqlValue};
 
 use super::{Binder, Bound, Kind, SqlError, Type, Value, operator, place, select::Frame, subquery::Question};
-use crate::bigquery::sql::{calendar::Part, cast::cast, function, literal as text_literal};
+use crate::bigquery::sql::{calendar::Part, cast::cast, function, lazy, literal as text_literal, scalar::can_fail};
 
 impl Binder<'_> {
     /// Binds an expression; an error gets the place of the innermost expression that it is about.
@@ -29,6 +29,10 @@ impl Binder<'_> {
                 let bound = self.bind_expr(frame, expr)?;
                 operator::unary(*op, bound)
             }
+            Sql::BinaryOp { op: op @ (BinaryOperator::And | BinaryOperator::Or), .. } => {
+                let sides = sides(sql, op).into_iter().map(|side| self.bind_expr(frame, side));
+                operator::connective(op, sides.collect::<Result<_, _>>()?)
+            }
             Sql::BinaryOp { left, op, right } => {
                 let left = self.bind_expr(frame, left)?;
                 let right = self.bind_expr(frame, right)?;
@@ -48,6 +52,7 @@ impl Binder<'_> {
                 let bound = self.bind_expr(frame, expr)?;
                 let low = self.bind_expr(frame, low)?;
                 let high = self.bind_expr(frame, high)?;
+                once(&bound, "BETWEEN")?;
                 let above = operator::binary(&BinaryOperator::GtEq, bound.clone(), low)?;
                 let below = operator::binary(&BinaryOperator::LtEq, bound, high)?;
                 let within = above.expr.and(below.expr);
@@ -206,6 +211,9 @@ impl Binder<'_> {
         otherwise: Option<&Sql>,
     ) -> Result<Bound, SqlError> {
         let operand = operand.map(|sql| self.bind_expr(frame, sql)).transpose()?;
+        if let (Some(operand), [_, _, ..]) = (&operand, conditions) {
+            once(operand, "CASE")?;
+        }
         let mut whens = Vec::with_capacity(conditions.len());
         let mut results = Vec::with_capacity(conditions.len() + 1);
         for when in conditions {
@@ -298,6 +306,27 @@ impl Binder<'_> {
     }
 }
 
+/// The sides of a chain of ANDs, or of ORs.
+fn sides<'s>(sql: &'s Sql, op: &BinaryOperator) -> Vec<&'s Sql> {
+    let (mut sides, mut waiting) = (Vec::new(), vec![sql]);
+    while let Some(sql) = waiting.pop() {
+        match sql {
+            Sql::BinaryOp { left, op: found, right } if found == op => waiting.extend([right.as_ref(), left.as_ref()]),
+            Sql::Nested(inner) => waiting.push(inner),
+            other => sides.push(other),
+        }
+    }
+    sides
+}
+
+/// Refuses what would be evaluated more than once where it is asked for once, and may be different each time.
+pub(crate) fn once(bound: &Bound, of: &str) -> Result<(), SqlError> {
+    match bound.expr.is_volatile() {
+        true => Err(SqlError::not_implemented(format_args!("{of} of a value that differs each time, as RAND() does"))),
+        false => Ok(()),
+    }
+}
+
 /// `NOT expr`.
 pub(crate) fn negate(expr: Expr) -> Expr {
     datafusion_expr::not(expr)
@@ -312,10 +341,17 @@ pub(crate) fn case(whens: Vec<Expr>, results: Vec<Bound>, name: &str) -> Result<
     };
     let all_null = results.iter().all(|b| b.kind == Kind::Null);
     let mut results = results.into_iter().map(|b| b.coerce(&ty)).collect::<Result<Vec<_>, _>>()?;
-    let otherwise = (results.len() > whens.len()).then(|| results.pop()).flatten().map(Box::new);
-    let pairs = whens.into_iter().zip(results).map(|(when, then)| (Box::new(when), Box::new(then)));
-    let expr = Expr::Case(Case { expr: None, when_then_expr: pairs.collect(), else_expr: otherwise });
+    let otherwise = (results.len() > whens.len()).then(|| results.pop()).flatten();
     let kind = if all_null { Kind::Null } else { Kind::Plain };
+    // What the optimiser may not make AND and OR of: see `lazy`.
+    let is_lazy = |expr: &Expr| can_fail(expr) || expr.is_volatile();
+    let has_lazy_condition = whens.iter().skip(1).any(is_lazy) || whens.iter().any(Expr::is_volatile);
+    if ty == Type::Bool && (has_lazy_condition || results.iter().chain(&otherwise).any(is_lazy)) {
+        return Ok(Bound { expr: lazy::case(whens, results, otherwise), ty, kind });
+    }
+    let pairs = whens.into_iter().zip(results).map(|(when, then)| (Box::new(when), Box::new(then)));
+    let expr = Expr::Case(Case { expr: None, when_then_expr: pairs.collect(), else_expr: otherwise.map(Box::new) });
+    let expr = if has_lazy_condition { lazy::opaque(expr, &ty) } else { expr };
     Ok(Bound { expr, ty, kind })
 }
 

@@ -36,7 +36,7 @@ use sqlparser::{
 };
 
 pub(crate) use bound::{Bound, Kind, column, literal};
-pub(crate) use expr::case;
+pub(crate) use expr::{case, once};
 use query::Output;
 
 use super::{

@@ -11,6 +11,7 @@ use crate::bigquery::{
         calendar,
         cast::{divide_rounded, in_numeric, power},
         function::interval,
+        lazy,
         scalar::Scalar,
         text,
     },
@@ -19,16 +20,7 @@ use crate::bigquery::{
 /// `left operator right`.
 pub(crate) fn binary(operator: &BinaryOperator, left: Bound, right: Bound) -> Result<Bound, SqlError> {
     match operator {
-        BinaryOperator::And | BinaryOperator::Or => {
-            for side in [&left, &right] {
-                if !side.fits(&Type::Bool) {
-                    return Err(mismatch(operator, &left, &right));
-                }
-            }
-            let (l, r) = (left.coerce(&Type::Bool)?, right.coerce(&Type::Bool)?);
-            let expr = if *operator == BinaryOperator::And { l.and(r) } else { l.or(r) };
-            Ok(Bound::new(expr, Type::Bool))
-        }
+        BinaryOperator::And | BinaryOperator::Or => connective(operator, vec![left, right]),
         BinaryOperator::Eq
         | BinaryOperator::NotEq
         | BinaryOperator::Lt
@@ -46,11 +38,30 @@ pub(crate) fn binary(operator: &BinaryOperator, left: Bound, right: Bound) -> Re
     }
 }
 
+/// `side AND side AND …`, or OR.
+pub(crate) fn connective(operator: &BinaryOperator, sides: Vec<Bound>) -> Result<Bound, SqlError> {
+    let mut so_far: Option<Type> = None;
+    for (index, side) in sides.iter().enumerate() {
+        if !side.fits(&Type::Bool) {
+            let next = sides.get(index + 1).map_or(&side.ty, |next| &next.ty);
+            return Err(match &so_far {
+                Some(left) => mismatch_of(operator, left, &side.ty),
+                None => mismatch_of(operator, &side.ty, next),
+            });
+        }
+        so_far = Some(if so_far.is_none() { side.ty.clone() } else { Type::Bool });
+    }
+    let sides = sides.into_iter().map(|side| side.coerce(&Type::Bool)).collect::<Result<Vec<_>, _>>()?;
+    let expr = if *operator == BinaryOperator::And { lazy::and(sides) } else { lazy::or(sides) };
+    Ok(Bound::new(expr, Type::Bool))
+}
+
 fn mismatch(operator: &BinaryOperator, left: &Bound, right: &Bound) -> SqlError {
-    SqlError::invalid(format!(
-        "No matching signature for operator {operator} for argument types: {}, {}",
-        left.ty, right.ty
-    ))
+    mismatch_of(operator, &left.ty, &right.ty)
+}
+
+fn mismatch_of(operator: &BinaryOperator, left: &Type, right: &Type) -> SqlError {
+    SqlError::invalid(format!("No matching signature for operator {operator} for argument types: {left}, {right}"))
 }
 
 fn compare(operator: &BinaryOperator, left: Bound, right: Bound) -> Result<Bound, SqlError> {
@@ -90,7 +101,7 @@ fn compared(operator: &BinaryOperator, l: Expr, r: Expr, ty: &Type) -> Expr {
                 _ => a >= b,
             }))
         });
-        return function.call(vec![l, r]);
+        return function.total().call(vec![l, r]);
     }
     match operator {
         BinaryOperator::Eq => l.eq(r),
@@ -269,7 +280,7 @@ fn concat(operator: &BinaryOperator, left: Bound, right: Bound) -> Result<Bound,
             (a, b) => Value::Bytes([a.bytes(), b.bytes()].concat().into()),
         })
     });
-    Ok(Bound::new(function.call(vec![l, r]), ty))
+    Ok(Bound::new(function.total().call(vec![l, r]), ty))
 }
 
 fn bitwise(operator: &BinaryOperator, left: Bound, right: Bound) -> Result<Bound, SqlError> {
@@ -301,7 +312,7 @@ pub(crate) fn sort_key(expr: Expr, ty: &Type) -> Result<Expr, SqlError> {
                 let bits = (value + 0.0).to_bits().cast_signed();
                 Ok(Value::Int(if bits < 0 { bits ^ i64::MAX } else { bits }))
             });
-            Ok(function.call(vec![expr]))
+            Ok(function.total().call(vec![expr]))
         }
         ty if ty.is_orderable() => Ok(expr),
         ty => Err(SqlError::invalid(format!("ORDER BY does not support expressions of type {ty}"))),
@@ -317,5 +328,5 @@ pub(crate) fn group_key(expr: Expr, ty: &Type) -> Expr {
         let value = args[0].float();
         Ok(Value::Float(if value.is_nan() { f64::NAN } else { value + 0.0 }))
     });
-    function.call(vec![expr])
+    function.total().call(vec![expr])
 }

@@ -5,8 +5,8 @@ use sqlparser::ast::BinaryOperator;
 
 use super::{Bound, Call, SqlError, Type, Value};
 use crate::bigquery::sql::{
-    binder::{case, operator},
-    scalar::Scalar,
+    binder::{case, once, operator},
+    scalar::{Scalar, can_fail},
 };
 
 pub(super) fn call(call: &Call) -> Option<Result<Bound, SqlError>> {
@@ -50,12 +50,30 @@ fn coalesce(call: &Call) -> Result<Bound, SqlError> {
     if first.is_empty() {
         return Ok(last.clone());
     }
+    if first.iter().any(|arg| arg.expr.is_volatile()) {
+        return first_of(call);
+    }
     let whens = first.iter().map(|arg| arg.expr.clone().is_not_null()).collect();
     case(whens, call.args.clone(), &call.name).map_err(|_| call.no_match())
 }
 
+/// COALESCE with every argument evaluated, and once: what differs each time must not be looked at and then made anew.
+fn first_of(call: &Call) -> Result<Bound, SqlError> {
+    let ty = Bound::supertype(&call.args).ok_or_else(|| call.no_match())?;
+    if call.args[1..].iter().any(|arg| can_fail(&arg.expr)) {
+        let message = format!("{} of a value that differs each time before one that can fail", call.name);
+        return Err(SqlError::not_implemented(message));
+    }
+    let types = vec![ty.clone(); call.args.len()];
+    let function = Scalar::new(call.name.clone(), types.clone(), ty.clone(), |args| {
+        Ok(args.iter().find(|arg| !arg.is_null()).cloned().unwrap_or(Value::Null))
+    });
+    call.apply(function.with_nulls().total(), &types, ty)
+}
+
 fn nullif(call: &Call, value: &Bound, other: &Bound) -> Result<Bound, SqlError> {
     call.unsafe_only()?;
+    once(value, "NULLIF")?;
     let equal = operator::binary(&BinaryOperator::Eq, value.clone(), other.clone()).map_err(|_| call.no_match())?;
     let ty = Bound::supertype([value, other]).ok_or_else(|| call.no_match())?;
     let value = Bound::new(value.clone().coerce(&ty)?, ty);

@@ -104,7 +104,8 @@ enum Piece {
     },
 }
 
-/// FORMAT with the plain specifiers: `%d %i %s %t %f %%` and widths.
+/// FORMAT with the plain specifiers: `%d %i %s %t %T %f %%` and widths. `%t` and `%T` write a NULL as `NULL`; with any other the
+/// whole text is NULL.
 fn format(call: &Call) -> Result<Bound, SqlError> {
     let refuse = |what: &str| SqlError::not_implemented(format!("FORMAT with {what}"));
     let pattern = call.text(0).ok_or_else(|| refuse("a pattern that is no literal"))?;
@@ -122,7 +123,8 @@ fn format(call: &Call) -> Result<Bound, SqlError> {
             {
                 arg.ty.clone()
             }
-            't' | 'f' => return Err(refuse(&format!("%{letter} of {}", arg.ty))),
+            'T' if has_literal(&arg.ty) => arg.ty.clone(),
+            't' | 'T' | 'f' => return Err(refuse(&format!("%{letter} of {}", arg.ty))),
             _ => {
                 return Err(SqlError::invalid(format!(
                     "Invalid type for argument {} to FORMAT: {}",
@@ -142,8 +144,13 @@ fn format(call: &Call) -> Result<Bound, SqlError> {
         for piece in &pieces {
             match piece {
                 Piece::Text(text) => out.push_str(text),
+                Piece::Value { letter, index, .. } if args[*index].is_null() && !matches!(letter, 't' | 'T') => {
+                    return Ok(Value::Null);
+                }
                 Piece::Value { zeros, left, width, precision, letter, index } => {
                     let shown = match letter {
+                        _ if args[*index].is_null() => "NULL".to_owned(),
+                        'T' => literal(&args[*index], &given[*index])?,
                         'f' => format!("{:.*}", precision.unwrap_or(6), args[*index].float()),
                         's' => match precision {
                             Some(most) => args[*index].str().chars().take(*most).collect(),
@@ -163,7 +170,31 @@ fn format(call: &Call) -> Result<Bound, SqlError> {
         }
         Ok(Value::string(out))
     });
-    call.apply(function, &types, S)
+    call.apply(function.with_nulls(), &types, S)
+}
+
+/// Whether `%T` is available for the type.
+fn has_literal(ty: &Type) -> bool {
+    matches!(ty, Type::String | Type::Bool | Type::Int64 | Type::Float64)
+        || matches!(ty, Type::Date | Type::Time | Type::Datetime | Type::Timestamp | Type::Numeric | Type::BigNumeric)
+}
+
+/// The value as a literal of SQL.
+fn literal(value: &Value<'_>, ty: &Type) -> Result<String, String> {
+    let text = text::of_value(value, ty)?;
+    Ok(match ty {
+        Type::String => {
+            let escaped = text.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r").replace('\t', "\\t");
+            match (escaped.contains('"'), escaped.contains('\'')) {
+                (true, false) => format!("'{escaped}'"),
+                _ => format!("\"{}\"", escaped.replace('"', "\\\"")),
+            }
+        }
+        Type::Bool | Type::Int64 => text,
+        Type::Float64 if value.float().is_finite() => text,
+        Type::Float64 => format!("CAST(\"{text}\" AS FLOAT64)"),
+        ty => format!("{ty} \"{text}\""),
+    })
 }
 
 fn pieces(pattern: &str) -> Result<Vec<Piece>, String> {
@@ -192,8 +223,8 @@ fn pieces(pattern: &str) -> Result<Vec<Piece>, String> {
             rest = &after[count..];
         }
         let letter = rest.chars().next().ok_or("a pattern that ends in %")?;
-        let plain = matches!(letter, 'd' | 'i' | 's' | 't' | 'f');
-        if !plain || precision.is_some() && !matches!(letter, 'f' | 's') || zeros && matches!(letter, 's' | 't') {
+        let plain = matches!(letter, 'd' | 'i' | 's' | 't' | 'T' | 'f');
+        if !plain || precision.is_some() && !matches!(letter, 'f' | 's') || zeros && matches!(letter, 's' | 't' | 'T') {
             let shown: String = start.chars().take(start.len() - rest.len() + 1).collect();
             return Err(format!("%{shown}"));
         }

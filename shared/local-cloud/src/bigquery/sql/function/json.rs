@@ -45,7 +45,7 @@ pub(super) fn call(call: &Call) -> Option<Result<Bound, SqlError>> {
             let types: Vec<Type> = call.args.iter().map(|arg| arg.ty.clone()).collect();
             let of = types.clone();
             let function = Scalar::new("JSON_ARRAY", types.clone(), Type::Json, move |args| {
-                let items = args.iter().zip(&of).map(|(arg, ty)| cast::to_json(arg, ty).map(Json::sorted));
+                let items = args.iter().zip(&of).map(|(arg, ty)| cast::to_json(arg, ty, false).map(Json::sorted));
                 Ok(Value::string(Json::Array(items.collect::<Result<_, _>>()?).text()))
             });
             call.apply(function.with_nulls(), &types, Type::Json)
@@ -112,7 +112,7 @@ fn to_json(call: &Call, result: Type) -> Result<Bound, SqlError> {
     }
     let (of, sorted) = (ty.clone(), result == Type::Json);
     let function = Scalar::new(call.name.clone(), vec![ty.clone()], result.clone(), move |args| {
-        let json = cast::to_json(&args[0], &of)?;
+        let json = cast::to_json(&args[0], &of, !sorted)?;
         Ok(Value::string(if sorted { json.sorted() } else { json }.text()))
     });
     call.apply(function.with_nulls(), &[ty], result)
@@ -153,7 +153,7 @@ fn object(call: &Call) -> Result<Bound, SqlError> {
         let mut members = Vec::with_capacity(args.len() / 2);
         for (pair, ty) in args.chunks(2).zip(of.chunks(2)) {
             let [Value::Str(name), value] = pair else { return Err("A key of JSON_OBJECT must not be NULL".into()) };
-            members.push((name.to_string(), cast::to_json(value, &ty[1])?));
+            members.push((name.to_string(), cast::to_json(value, &ty[1], false)?));
         }
         Ok(Value::string(Json::Object(members).sorted().text()))
     });

@@ -5,6 +5,7 @@ use parking_lot::Mutex;
 use regex::Regex;
 
 use super::{Bound, Call, SqlError, Type, Value};
+use crate::bigquery::sql::scalar::Scalar;
 
 const S: Type = Type::String;
 const I: Type = Type::Int64;
@@ -24,9 +25,12 @@ pub(super) fn call(call: &Call) -> Option<Result<Bound, SqlError>> {
     Some(match (call.name.as_str(), call.args.len()) {
         ("REGEXP_CONTAINS", 2) => {
             let cache = Cache::default();
-            call.strict(&[S, S], Type::Bool, move |args| {
+            let function = Scalar::new(call.name.clone(), vec![S, S], Type::Bool, move |args| {
                 Ok(Value::Bool(cache.of(args[1].str())?.is_match(args[0].str())))
-            })
+            });
+            // A literal was compiled above.
+            let function = if call.text(1).is_some() { function.total() } else { function };
+            call.apply(function, &[S, S], Type::Bool)
         }
         ("REGEXP_EXTRACT" | "REGEXP_SUBSTR", 2..=4) => {
             let cache = Cache::default();

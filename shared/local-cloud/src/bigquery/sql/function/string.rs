@@ -148,7 +148,7 @@ pub(crate) fn like(args: Vec<Bound>) -> Result<Bound, SqlError> {
         let function = Scalar::new(format!("LIKE {pattern}"), vec![S, S], Type::Bool, move |args| {
             Ok(Value::Bool(matches(&args[0].str().chars().collect::<Vec<_>>(), &pieces)))
         });
-        return call.apply(function, &[S, S], Type::Bool);
+        return call.apply(function.total(), &[S, S], Type::Bool);
     }
     call.strict(&[S, S], Type::Bool, move |args| Ok(Value::Bool(kernel(&args[0], &args[1])?)))
 }

@@ -11,6 +11,8 @@ async fn json_is_looked_into() {
         ("SELECT STRING(JSON '1')", "invalidQuery: The provided JSON input is not a string: 1"),
         ("SELECT TO_JSON_STRING(STRUCT(1 AS a, 'x' AS b, [1.5, 2] AS c, NULL AS d)), TO_JSON_STRING('a\"b'), TO_JSON_STRING(day) FROM orders WHERE id = 1", "{\"a\":1,\"b\":\"x\",\"c\":[1.5,2],\"d\":null}, \"a\\\"b\", \"2024-02-01\""),
         ("SELECT TO_JSON_STRING(at), TO_JSON_STRING(ingest), TO_JSON_STRING(data) FROM orders WHERE id = 3", "\"2024-02-02T09:15:30Z\", {\"event_id\":\"e3\",\"source\":\"t\"}, {\"kind\":\"web\"}"),
+        ("SELECT TO_JSON(9007199254740993), JSON_OBJECT('a', [9007199254740993]), JSON_ARRAY(-9007199254740993), TO_JSON(STRUCT(9223372036854775807 AS n)).n", "9007199254740993, {\"a\":[9007199254740993]}, [-9007199254740993], 9223372036854775807"),
+        ("SELECT TO_JSON_STRING(9007199254740993), TO_JSON_STRING(STRUCT([9007199254740992, 9007199254740993] AS a))", "\"9007199254740993\", {\"a\":[9007199254740992,\"9007199254740993\"]}"),
         ("SELECT PARSE_JSON('{\"b\": 1, \"a\": [ ]}'), JSON_TYPE(PARSE_JSON('null')), TO_JSON(STRUCT(2 AS b, 1 AS a))", "{\"a\":[],\"b\":1}, null, {\"a\":1,\"b\":2}"),
         ("SELECT JSON_QUERY_ARRAY('[1, {\"a\": 2}]'), JSON_VALUE_ARRAY('{\"x\": [1, \"b\"]}', '$.x'), ARRAY_LENGTH(JSON_QUERY_ARRAY(data)) FROM orders WHERE id = 5", "[1 {\"a\":2}], [1 b], 3"),
         ("SELECT JSON_VALUE(data, '$[1]'), JSON_KEYS(JSON '{\"a\": {\"b\": 1}}'), JSON_OBJECT('x', 1, 'y', [TRUE]) FROM orders WHERE id = 5", "two, [a a.b], {\"x\":1,\"y\":[true]}"),
