@@ -16,7 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use catalog::TableName;
-use dedupe::{Expected, NewState, PayloadHash};
+use dedupe::{Expected, NewState};
 use event::Timestamp;
 use http::HeaderMap;
 use registry::{Entry, Registry};
@@ -158,7 +158,7 @@ impl Janitor {
         let (ledger, mut rows_of) = (&self.services.ledger, HashMap::new());
         // While the ledger is being made whole, what stands there may be stale: another run will see.
         let Ok(generation) = self.services.generations.whole(Duration::ZERO).await else { return Ok(()) };
-        for (key, claim) in ledger.undecided(self.idle).await? {
+        for (key, claim, payload) in ledger.undecided(self.idle).await? {
             let stream = &*claim.write_stream;
             let Some(table) = tables.get(stream) else { continue };
             let rows = match rows_of.get(stream) {
@@ -170,7 +170,7 @@ impl Janitor {
                 }
             };
             if rows > claim.base_offset {
-                let done = NewState::Done { payload: PayloadHash::UNKNOWN, window: self.window };
+                let done = NewState::Done { payload, window: self.window };
                 ledger.swap(&key, &Expected::Claimed(claim), &done, generation).await?;
             } else {
                 ledger.release(&[key], &claim).await?;

@@ -282,7 +282,7 @@ impl Driver {
             // The machine forgets no event that is in a request.
             let Some(event) = self.events.get(key) else { return Err(AppendReply::StreamClosed) };
             let place = Place { write_stream: stream, write_offset: Some(offset + index as i64), at };
-            match event.content.seal(&event.origin, place) {
+            match event.content.seal(&event.origin, event.payload, place) {
                 Ok(row) => sealed.push(row),
                 Err(rejection) => return Err(AppendReply::BadRows(vec![BadRow { index, rejection }])),
             }

@@ -148,10 +148,10 @@ impl RedisLedger {
 #[async_trait::async_trait]
 impl Ledger for RedisLedger {
     async fn claim(&self, wants: &[Want], claim: &Claim, generation: u64) -> Result<Vec<Claimed>, LedgerError> {
-        let instead = |at: usize| Some(wants[at].instead_of.as_ref().map(value::identity).unwrap_or_default());
+        let want = |at: usize| Some(value::want(&wants[at]));
         let keys = wants.iter().map(|want| want.key);
         let (generation, identity) = (generation.to_string(), value::identity(claim));
-        let answers = self.call(&self.scripts.claim, keys, &[generation.as_bytes(), &identity], instead).await?;
+        let answers = self.call(&self.scripts.claim, keys, &[generation.as_bytes(), &identity], want).await?;
         let claimed = answers.into_iter().map(|(now, value)| match value.as_deref() {
             Some(b"W") => Ok(Claimed::Won),
             value => state(value, now)?.map(Claimed::Found).ok_or_else(|| corrupt("nothing where a value was found")),
@@ -243,7 +243,7 @@ impl Ledger for RedisLedger {
         Ok(())
     }
 
-    async fn undecided(&self, age: Duration) -> Result<Vec<(EventKey, Claim)>, LedgerError> {
+    async fn undecided(&self, age: Duration) -> Result<Vec<(EventKey, Claim, PayloadHash)>, LedgerError> {
         scan::undecided(&mut self.connection.clone(), age).await
     }
 
