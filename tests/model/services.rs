@@ -1,7 +1,9 @@
 //! What is outside the loaders, and what a call does there when it arrives.
 
 use event::{Reason, Rejection};
-use exactly_once::{AppendReply, BadRow, Claimed, EventKey, Input, NewState, Output, PayloadHash, State as KeyState, Swapped};
+use exactly_once::{
+    AppendReply, BadRow, Claimed, EventKey, Input, NewState, Output, PayloadHash, State as KeyState, Swapped,
+};
 
 use crate::{
     ledger::{aged, strangers_claim},

@@ -198,7 +198,11 @@ impl Driver {
     fn carry_out(&mut self, output: Output) {
         let services = Arc::clone(&self.services);
         match output {
-            Output::CreateStream => self.call(calls::create_stream(services, self.name.clone(), self.generation)),
+            Output::CreateStream => {
+                let (table, name) = (Weak::clone(&self.table), self.name.clone());
+                let target = calls::Target { table, name, epoch: self.epoch };
+                self.call(calls::create_stream(services, target, self.generation));
+            }
             Output::Claim { call, wants, claim, generation } => {
                 self.call(calls::claim(services, call, wants, claim, generation));
             }

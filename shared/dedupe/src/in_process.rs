@@ -143,7 +143,7 @@ impl InProcessLedger {
 
 impl Keys {
     fn survey(&self, now: Time) -> Survey {
-        Survey { identity: self.identity.clone(), adopted: self.adopted.clone(), beat: self.beat, now }
+        Survey { identity: self.identity.clone(), adopted: self.adopted.clone(), beat: self.beat, now, policy: None }
     }
 
     fn put(&mut self, key: EventKey, stored: Option<Stored>) {

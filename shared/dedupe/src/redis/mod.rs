@@ -215,6 +215,7 @@ impl Ledger for RedisLedger {
         let slots = slots.iter().map(|slot| surveyed(slot)).collect::<Result<Vec<_>, _>>()?;
         let mut slots = slots.into_iter();
         let first = slots.next().ok_or_else(|| corrupt("no slots"))?;
+        let first = Survey { policy: self.eviction_policy().await.unwrap_or_default(), ..first };
         slots.try_fold(first, |all, slot| {
             // The server became another between two calls.
             if all.identity != slot.identity {
@@ -222,7 +223,7 @@ impl Ledger for RedisLedger {
             }
             let adopted = all.adopted.filter(|adopted| slot.adopted.as_ref() == Some(adopted));
             let beat = all.beat.zip(slot.beat).map(|(one, other)| one.min(other));
-            Ok(Survey { adopted, beat, now: all.now.max(slot.now), ..slot })
+            Ok(Survey { adopted, beat, now: all.now.max(slot.now), policy: all.policy, ..slot })
         })
     }
 
@@ -288,6 +289,7 @@ fn surveyed(answer: &[Option<Vec<u8>>]) -> Result<Survey, LedgerError> {
             .transpose()?,
         beat: beat.transpose()?,
         now: now.as_deref().and_then(time).ok_or_else(|| corrupt("no time"))?,
+        policy: None,
     })
 }
 

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    Writer,
-    entry::Phase,
-    normal::move_time,
-};
+use super::{Writer, entry::Phase, normal::move_time};
 use crate::{Claim, EventKey, Expected, NewState, Output, PayloadHash, Time, is_reopening};
 
 /// How many fences are remembered.
