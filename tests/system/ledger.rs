@@ -352,6 +352,7 @@ async fn tables_of_older_versions_are_restored_without_what_rows_said() -> anyho
         { "name": "event_id", "type": "STRING" },
         { "name": "n", "type": "INTEGER" },
         { "name": "ingest", "type": "RECORD", "fields": ingest },
+        { "name": "extra", "type": "JSON" },
     ]);
     make_table(&world, &folder, Some(columns)).await?;
     send(&world, 0..20).await?;
