@@ -55,10 +55,10 @@ impl Ledger {
                     Some(stored) => Claimed::Found(stored.state(NOW)),
                 },
                 (Weakness::TakeOverWithoutCompare, Some(_)) => {
-                    *slot = Some(Stored::Claimed { claim: claim.clone(), at: NOW });
+                    *slot = Some(Stored::Claimed { claim: claim.clone(), payload: want.payload, at: NOW });
                     Claimed::Won
                 }
-                (_, instead_of) => rules::claim(slot, NOW, &claim, instead_of.as_ref()),
+                _ => rules::claim(slot, NOW, &claim, want),
             })
         });
         claimed.collect()
@@ -140,7 +140,7 @@ impl Ledger {
 /// What callers are told of a claim, with the age that time would have given it.
 pub(crate) fn aged(state: State, age: Duration) -> State {
     match state {
-        State::Claimed { claim, .. } => State::Claimed { claim, age },
+        State::Claimed { claim, payload, .. } => State::Claimed { claim, payload, age },
         other => other,
     }
 }

@@ -1,7 +1,9 @@
 //! What is outside the loaders, and what a call does there when it arrives.
 
 use event::{Reason, Rejection};
-use exactly_once::{AppendReply, BadRow, Claimed, EventKey, Input, NewState, Output, State as KeyState, Swapped};
+use exactly_once::{
+    AppendReply, BadRow, Claimed, EventKey, Input, NewState, Output, PayloadHash, State as KeyState, Swapped,
+};
 
 use crate::{
     ledger::{aged, strangers_claim},
@@ -235,7 +237,8 @@ impl State {
             (Weakness::UnknownClaimLeftOut, Output::Claim { call, wants, claim, .. }, reply) if wants.len() > 1 => {
                 let rest = wants.split_off(1);
                 let mut results = self.ledgers[0].claim(scenario.weakness, wants, claim);
-                let stranger = KeyState::Claimed { claim: strangers_claim(), age: std::time::Duration::ZERO };
+                let (payload, age) = (PayloadHash::UNKNOWN, std::time::Duration::ZERO);
+                let stranger = KeyState::Claimed { claim: strangers_claim(), payload, age };
                 results.resize(rest.len() + 1, Claimed::Found(stranger));
                 *reply = Input::Claimed { call: *call, results };
                 *wants = rest;

@@ -21,8 +21,12 @@ fn unavailable() -> serde_json::Value {
 }
 
 /// Sends events, waits until `appended` says that the loader has sent their rows, and kills it before it learns what became
-/// of them. The next loader must decide their claims without the dead one's write stream, which is forgotten.
-async fn a_dead_loader_is_succeeded(append: serde_json::Value, written: bool) -> anyhow::Result<()> {
+/// of them. The next loader must decide their claims without the dead one's write stream, whose end is answered by `finalize`.
+async fn a_dead_loader_is_succeeded(
+    append: serde_json::Value,
+    written: bool,
+    finalize: serde_json::Value,
+) -> anyhow::Result<()> {
     let faults = Faults::default();
     let loader_env = vec![("PIPAS_SUSPECT_AFTER", "2s".to_owned())];
     let mut world = World::start(Setup { faults: faults.clone(), loader_env, ..Setup::default() }).await?;
@@ -42,8 +46,7 @@ async fn a_dead_loader_is_succeeded(append: serde_json::Value, written: bool) ->
     assert_eq!(orders(&world).await? > 0, written, "rows before the next loader");
 
     faults.clear();
-    let forgotten = json!({ "error": { "code": 5, "message": "forgotten", "storage_error": "STREAM_NOT_FOUND" } });
-    let fences = faults.inject(always(FINALIZE, forgotten)?);
+    let fences = faults.inject(always(FINALIZE, finalize)?);
     world.start_loader().await?;
     eventually(PATIENCE, async || {
         let (rows, backlog) =
@@ -68,12 +71,32 @@ async fn orders(world: &World) -> anyhow::Result<usize> {
     Ok(count.as_str().unwrap_or_default().parse()?)
 }
 
+/// The service does not know the stream any more.
+fn forgotten() -> serde_json::Value {
+    json!({ "error": { "code": 5, "message": "forgotten", "storage_error": "STREAM_NOT_FOUND" } })
+}
+
+/// The stream was finalized before, and nobody heard how many rows it has.
+fn finalized() -> serde_json::Value {
+    json!({ "error": { "code": 9, "message": "finalized before", "storage_error": "STREAM_FINALIZED" } })
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_of_a_forgotten_stream_are_not_written_again() -> anyhow::Result<()> {
-    a_dead_loader_is_succeeded(json!("apply_then_fail"), true).await
+    a_dead_loader_is_succeeded(json!("apply_then_fail"), true, forgotten()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_forgotten_stream_never_took_is_written() -> anyhow::Result<()> {
-    a_dead_loader_is_succeeded(unavailable(), false).await
+    a_dead_loader_is_succeeded(unavailable(), false, forgotten()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_stream_that_was_finalized_before_are_not_written_again() -> anyhow::Result<()> {
+    a_dead_loader_is_succeeded(json!("apply_then_fail"), true, finalized()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stream_that_was_finalized_before_never_took_is_written() -> anyhow::Result<()> {
+    a_dead_loader_is_succeeded(unavailable(), false, finalized()).await
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use local_cloud::{Action, Faults, Rule, When};
 use serde_json::{Value, json};
 use tests::{Setup, World, chaos::Redis, eventually};
 
@@ -9,6 +10,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A world whose ledger is a Redis of its own; `settings` go to the top of its catalog and into its stream `events`.
 async fn world(top: &str, stream: &str) -> anyhow::Result<(World, Redis, tempfile::TempDir)> {
+    world_with(top, stream, Faults::default()).await
+}
+
+async fn world_with(top: &str, stream: &str, faults: Faults) -> anyhow::Result<(World, Redis, tempfile::TempDir)> {
     let folder = tempfile::tempdir()?;
     let schema = json!([
         { "name": "event_id", "type": "STRING" },
@@ -29,7 +34,7 @@ async fn world(top: &str, stream: &str) -> anyhow::Result<(World, Redis, tempfil
         ("PIPAS_HOLD", "2s".to_owned()),
         ("PIPAS_JANITOR_IDLE", "1s".to_owned()),
     ];
-    let setup = Setup { catalog: Some(file), loader_env, ..Setup::default() };
+    let setup = Setup { catalog: Some(file), loader_env, faults, ..Setup::default() };
     Ok((World::start(setup).await?, redis, folder))
 }
 
@@ -39,6 +44,32 @@ async fn send(world: &World, events: std::ops::Range<usize>) -> anyhow::Result<(
     let answer = world.post("events", body, None).await?;
     anyhow::ensure!(answer.status() == 200, "{}", answer.text().await?);
     Ok(())
+}
+
+async fn drop_table(world: &World) -> anyhow::Result<()> {
+    reqwest::Client::new().delete(format!("{}/events", tables(world))).send().await?.error_for_status()?;
+    Ok(())
+}
+
+/// Makes the table anew as a deployment does, or with these columns.
+async fn make_table(world: &World, folder: &tempfile::TempDir, columns: Option<Value>) -> anyhow::Result<()> {
+    let Some(columns) = columns else {
+        let catalog = catalog::Catalog::load(&folder.path().join("pipas.yaml"))?;
+        return pipas::provision(&catalog, &world.endpoints).await;
+    };
+    let id = json!({ "projectId": world.endpoints.project, "datasetId": "events", "tableId": "events" });
+    let table = json!({ "tableReference": id, "schema": { "fields": columns } });
+    reqwest::Client::new().post(tables(world)).json(&table).send().await?.error_for_status()?;
+    Ok(())
+}
+
+fn tables(world: &World) -> String {
+    format!("{}/bigquery/v2/projects/{}/datasets/events/tables", world.endpoints.bigquery, world.endpoints.project)
+}
+
+async fn janitor(world: &World) -> anyhow::Result<(u16, Value)> {
+    let answer = reqwest::Client::new().post(format!("{}/janitor", world.endpoints.loader)).send().await?;
+    Ok((answer.status().as_u16(), answer.json().await?))
 }
 
 /// How many rows there are, and of how many events.
@@ -152,22 +183,18 @@ async fn a_stream_may_do_without_its_ledger() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_janitor_ends_idle_streams_and_verifies_them() -> anyhow::Result<()> {
     let (world, _redis, _folder) = world("", "dedupe_window: 1h").await?;
-    let http = reqwest::Client::new();
-    let janitor = async || -> anyhow::Result<Value> {
-        let answer = http.post(format!("{}/janitor", world.endpoints.loader)).send().await?;
-        Ok(answer.error_for_status()?.json().await?)
-    };
     send(&world, 0..50).await?;
     until_distinct(&world, 50).await?;
     until_settled(&world).await?;
 
     eventually(PATIENCE, async || {
-        let report = janitor().await?;
+        let (_, report) = janitor(&world).await?;
         anyhow::ensure!(report["fenced"] == json!(1), "{report}");
         Ok(())
     })
     .await?;
-    let report = janitor().await?;
+    let (status, report) = janitor(&world).await?;
+    assert_eq!(status, 200, "{report}");
     assert_eq!((&report["verified"], &report["mismatches"]), (&json!(1), &json!([])), "{report}");
 
     // Its owner makes another, and loads on.
@@ -184,15 +211,192 @@ async fn a_table_that_was_made_again_takes_its_events_again() -> anyhow::Result<
     until_distinct(&world, 50).await?;
     until_settled(&world).await?;
 
-    let endpoints = &world.endpoints;
-    let table =
-        format!("{}/bigquery/v2/projects/{}/datasets/events/tables/events", endpoints.bigquery, endpoints.project);
-    reqwest::Client::new().delete(table).send().await?.error_for_status()?;
+    drop_table(&world).await?;
     world.kill_loader()?;
     world.start_loader().await?;
     send(&world, 0..50).await?;
     until_distinct(&world, 50).await?;
     until_settled(&world).await?;
     assert_eq!(rows(&world).await?, (50, 50));
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_stream_of_a_table_that_was_made_again_is_not_used_under_old_keys() -> anyhow::Result<()> {
+    let (mut world, _redis, folder) = world("", "dedupe_window: 1h").await?;
+    // The loader has the table open, and no write stream: the event is no row.
+    let bad = json!({ "event_id": "bad", "n": "many" }).to_string();
+    assert_eq!(world.post("events", bad, None).await?.status(), 200);
+    eventually(PATIENCE, async || {
+        let letters = world.query_one("SELECT COUNT(*) FROM pipas_ops.dead_letters").await?;
+        anyhow::ensure!(letters == json!("1"), "{letters} dead letters");
+        Ok(())
+    })
+    .await?;
+    drop_table(&world).await?;
+    make_table(&world, &folder, None).await?;
+    send(&world, 0..20).await?;
+    until_distinct(&world, 20).await?;
+    until_settled(&world).await?;
+
+    // Another, which knows the new table alone, takes none of them for new.
+    world.kill_loader()?;
+    world.start_loader().await?;
+    send(&world, 0..21).await?;
+    until_distinct(&world, 21).await?;
+    until_settled(&world).await?;
+    assert_eq!(rows(&world).await?, (21, 21));
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repetition_is_none_of_a_table_that_was_just_made_again() -> anyhow::Result<()> {
+    let (world, _redis, folder) = world("", "dedupe_window: 1h").await?;
+    send(&world, 0..20).await?;
+    until_distinct(&world, 20).await?;
+    // The loader looks at the table, as each of them is a row.
+    send(&world, 0..20).await?;
+    until_settled(&world).await?;
+    drop_table(&world).await?;
+    make_table(&world, &folder, None).await?;
+    // So long it is believed to be what it was.
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    send(&world, 0..20).await?;
+    until_settled(&world).await?;
+    assert_eq!(rows(&world).await?, (20, 20));
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recovery_waits_for_no_rows_of_a_table_that_is_no_more() -> anyhow::Result<()> {
+    let (mut world, mut redis, _folder) = world("", "dedupe_window: 1h").await?;
+    send(&world, 0..50).await?;
+    until_distinct(&world, 50).await?;
+    until_settled(&world).await?;
+    // It finalizes its write stream, and writes down how many rows that has.
+    let loader = world.take_loader().expect("a loader");
+    assert!(tokio::task::block_in_place(|| loader.terminate())?.success());
+    drop_table(&world).await?;
+    redis.replace().await?;
+    world.start_loader().await?;
+
+    send(&world, 40..60).await?;
+    until_distinct(&world, 20).await?;
+    until_settled(&world).await?;
+    assert_eq!(rows(&world).await?, (20, 20));
+    assert_eq!(metric(&world, r#"pipas_loader_recoveries_total{result="failed"}"#).await?, 0);
+    let (status, report) = janitor(&world).await?;
+    assert_eq!((status, &report["mismatches"]), (200, &json!([])), "{report}");
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_table_does_not_keep_the_janitor_from_the_others() -> anyhow::Result<()> {
+    let (world, _redis, folder) = world("", "dedupe_window: 1h").await?;
+    send(&world, 0..5).await?;
+    until_distinct(&world, 5).await?;
+    let bad = json!({ "event_id": "bad", "n": "many" }).to_string();
+    assert_eq!(world.post("events", bad, None).await?.status(), 200);
+    until_settled(&world).await?;
+    // Nothing of this table can be counted.
+    drop_table(&world).await?;
+    make_table(&world, &folder, Some(json!([{ "name": "x", "type": "STRING" }]))).await?;
+    eventually(PATIENCE, async || {
+        let (status, report) = janitor(&world).await?;
+        assert_eq!((status, &report["failures"][0]["table"]), (503, &json!("events.events")), "{report}");
+        anyhow::ensure!(report["fenced"] == json!(1), "the dead letters' write stream is not looked after: {report}");
+        Ok(())
+    })
+    .await?;
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_was_emptied_knows_what_rows_said() -> anyhow::Result<()> {
+    let (world, redis, _folder) = world("", "dedupe_window: 1h").await?;
+    send(&world, 0..20).await?;
+    until_distinct(&world, 20).await?;
+    until_settled(&world).await?;
+    assert_eq!(metric(&world, "pipas_loader_ledger_evicts").await?, 0);
+
+    // The same server, under the same identity; it would delete claims from now on, too.
+    redis.ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"])?;
+    redis.ask(&["FLUSHALL"])?;
+    let other = json!({ "event_id": "e7", "n": 700 }).to_string();
+    assert_eq!(world.post("events", other, None).await?.status(), 200);
+    send(&world, 0..21).await?;
+    until_distinct(&world, 21).await?;
+    until_settled(&world).await?;
+    assert_eq!(rows(&world).await?, (21, 21));
+    let conflicts =
+        world.query("SELECT event_id FROM pipas_ops.dead_letters WHERE reason = 'payload_conflict'").await?;
+    assert_eq!(conflicts, [[json!("e7")]]);
+    assert_eq!(metric(&world, "pipas_loader_ledger_evicts").await?, 1);
+    assert!(metric(&world, "pipas_loader_generation").await? >= 2);
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_of_older_versions_are_restored_without_what_rows_said() -> anyhow::Result<()> {
+    let (world, redis, folder) = world("", "dedupe_window: 1h").await?;
+    drop_table(&world).await?;
+    let ingest = [
+        ("event_id", "STRING"),
+        ("message_id", "STRING"),
+        ("loaded_at", "TIMESTAMP"),
+        ("write_stream", "STRING"),
+        ("write_offset", "INTEGER"),
+    ];
+    let ingest: Vec<Value> = ingest.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect();
+    let columns = json!([
+        { "name": "event_id", "type": "STRING" },
+        { "name": "n", "type": "INTEGER" },
+        { "name": "ingest", "type": "RECORD", "fields": ingest },
+        { "name": "extra", "type": "JSON" },
+    ]);
+    make_table(&world, &folder, Some(columns)).await?;
+    send(&world, 0..20).await?;
+    until_distinct(&world, 20).await?;
+    until_settled(&world).await?;
+
+    redis.ask(&["FLUSHALL"])?;
+    let other = json!({ "event_id": "e7", "n": 700 }).to_string();
+    assert_eq!(world.post("events", other, None).await?.status(), 200);
+    send(&world, 0..21).await?;
+    until_distinct(&world, 21).await?;
+    until_settled(&world).await?;
+    assert_eq!(rows(&world).await?, (21, 21));
+    assert_eq!(world.query_one("SELECT COUNT(*) FROM pipas_ops.dead_letters").await?, json!("0"));
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_bigquery_refuses_is_a_dead_letter_and_no_other_is() -> anyhow::Result<()> {
+    let faults = Faults::default();
+    let (world, _redis, _folder) = world_with("", "dedupe_window: 1h", faults.clone()).await?;
+    send(&world, 0..20).await?;
+    until_distinct(&world, 20).await?;
+    until_settled(&world).await?;
+
+    let refusal = Action::error(tonic::Code::InvalidArgument, "no such row");
+    let rule = faults.inject(Rule::new("BigQueryWrite/AppendRows", When::Next(1), refusal));
+    send(&world, 20..21).await?;
+    until_settled(&world).await?;
+    assert_eq!(faults.fired(rule), Some(1));
+    send(&world, 20..40).await?;
+    until_distinct(&world, 39).await?;
+    until_settled(&world).await?;
+    assert_eq!(rows(&world).await?, (39, 39));
+    let letters = world.query("SELECT event_id, reason FROM pipas_ops.dead_letters").await?;
+    assert_eq!(letters, [[json!("e20"), json!("row_rejected")]]);
+
+    // The refused request's write stream was ended, and holds the rows before it.
+    eventually(PATIENCE, async || {
+        let (_, report) = janitor(&world).await?;
+        anyhow::ensure!(report["mismatches"] == json!([]) && report["open"] == json!(0), "{report}");
+        Ok(())
+    })
+    .await?;
+    assert_eq!(janitor(&world).await?.1["mismatches"], json!([]));
     world.stop().await
 }

@@ -43,7 +43,7 @@ pub(crate) async fn load(
         Err(error) => tracing::warn!(error = %chain(&error), "loading without the ledger"),
     }
     let place = Place { write_stream: "", write_offset: None, at: Timestamp::now() };
-    let row = match (content.seal(&origin, place), content.version()) {
+    let row = match (content.seal(&origin, payload, place), content.version()) {
         (Ok(row), Some(version)) => Ok((row, version.descriptor())),
         (Ok(_), None) => return Err(LoaderError::Refused),
         (Err(rejection), _) => Err(RowFailure::Rejected(rejection)),

@@ -1,6 +1,9 @@
 //! The calls of a table's writer: each ends in an input for the machine, whatever happens.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use catalog::TableName;
 use dedupe::LedgerError;
@@ -8,13 +11,23 @@ use exactly_once::{CallId, Claim, Claimed, EventKey, Expected, Input, NewState, 
 use service::chain;
 use tokio::time::Instant;
 
-use crate::{loader::Services, quota::UsedUp, writer::Done};
+use crate::{loader::Services, quota::UsedUp, table::Table, writer::Done};
 
 /// How long a write stream that is wanted waits for the ledger to be whole.
 const CREATE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Makes a write stream and enters it under `generation`; it may be used only if the generation is still that one then.
-pub(crate) async fn create_stream(services: Arc<Services>, table: TableName, generation: u64) -> Done {
+/// What a write stream is made for: a table, by its name and its epoch, and who knows whether it is still that one.
+pub(crate) struct Target {
+    pub(crate) table: Weak<Table>,
+    pub(crate) name: TableName,
+    pub(crate) epoch: i64,
+}
+
+/// Makes a write stream and enters it under `generation`. It may be used only if the generation is still that one then, and the
+/// table is that of the epoch that its rows' keys name: a stream of a table that was made anew would take events under the keys
+/// of the old one, and others would write them once more under those of the new.
+pub(crate) async fn create_stream(services: Arc<Services>, target: Target, generation: u64) -> Done {
+    let Target { table: opened, name: table, epoch } = target;
     // While the ledger is being made whole, a stream would come too late for its generation.
     match services.generations.whole(CREATE_PATIENCE).await {
         Ok(current) if current == generation => {}
@@ -37,7 +50,7 @@ pub(crate) async fn create_stream(services: Arc<Services>, table: TableName, gen
     let stream = created.id();
     if let Some(registry) = &services.registry {
         let entered = async {
-            registry.enter(&table, stream, generation).await?;
+            registry.enter(&table, epoch, stream, generation).await?;
             registry.generation().await
         };
         let is_current = match entered.await {
@@ -50,6 +63,18 @@ pub(crate) async fn create_stream(services: Arc<Services>, table: TableName, gen
         if !is_current {
             tracing::info!(%table, write.stream = stream, "a write stream came too late for its generation");
             services.generations.refused(generation);
+            return Done::Input(Input::CreateFailed);
+        }
+    }
+    let Some(opened) = opened.upgrade() else { return Done::Input(Input::CreateFailed) };
+    match opened.is_still(epoch).await {
+        Ok(true) => {}
+        Ok(false) => {
+            tracing::info!(%table, write.stream = stream, "a write stream is of a table that was made anew");
+            return Done::Input(Input::CreateFailed);
+        }
+        Err(error) => {
+            tracing::warn!(%table, error = %chain(&error), "nobody knows of which table a write stream is");
             return Done::Input(Input::CreateFailed);
         }
     }

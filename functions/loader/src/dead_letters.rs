@@ -88,7 +88,7 @@ impl DeadLetters {
         };
         let open = self.table.open().await?;
         let mut answer = open.offer(incoming(&open)).await;
-        if answer == Answer::Duplicate && self.table.is_gone(open.epoch).await {
+        if answer == Answer::Duplicate && self.table.is_gone(open.epoch).await? {
             let open = self.table.open().await?;
             answer = open.offer(incoming(&open)).await;
         }

@@ -1,6 +1,6 @@
 //! Fencing: a write stream that is finalized takes no rows any more, and its row count decides every claim that names it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use catalog::{TableName, dead_letters_table};
 use event::Timestamp;
@@ -9,6 +9,7 @@ use registry::Registry;
 use serde_json::Value;
 use service::chain;
 use storage_write::{CallError, TablesError, WriteStreamName};
+use tokio::time::sleep;
 
 use crate::{loader::Services, recovery::RecoveryError, writer::Done};
 
@@ -19,7 +20,14 @@ pub(crate) enum FenceError {
     Finalize(#[from] CallError),
     #[error(transparent)]
     Count(#[from] TablesError),
+    #[error("the table shows another number of rows of the stream {stream} each time, though it takes none any more")]
+    Unsteady { stream: String },
 }
+
+/// Between two counts of a stream that takes no more rows.
+const RECOUNT: Duration = Duration::from_secs(1);
+/// So often it is counted at most until two counts in a row are the same.
+const COUNTS: usize = 10;
 
 /// Fences the stream for the writer of its table. What the registry knows of another's stream is believed.
 pub(crate) async fn fence(services: Arc<Services>, table: TableName, stream: Arc<str>, own: bool) -> Done {
@@ -28,7 +36,8 @@ pub(crate) async fn fence(services: Arc<Services>, table: TableName, stream: Arc
         return Done::Input(Input::Fenced { stream, rows: 0 });
     }
     let owner = if own { "own" } else { "other" };
-    let fenced = match recorded(&services, &table, &stream, own).await {
+    let known = if own { None } else { recorded(&services, &table, &stream).await };
+    let fenced = match known {
         Some(rows) => Ok(rows),
         None => finalize(&services, &table, &stream).await,
     };
@@ -51,8 +60,9 @@ pub(crate) async fn fence(services: Arc<Services>, table: TableName, stream: Arc
     Done::Input(Input::Fenced { stream, rows })
 }
 
-async fn recorded(services: &Services, table: &TableName, stream: &str, own: bool) -> Option<i64> {
-    let registry = services.registry.as_ref().filter(|_| !own)?;
+/// What the registry knows of the stream's end.
+async fn recorded(services: &Services, table: &TableName, stream: &str) -> Option<i64> {
+    let registry = services.registry.as_ref()?;
     match registry.find(table, stream).await {
         Ok(entry) => entry.and_then(|entry| entry.fence).map(|fence| fence.rows),
         Err(error) => {
@@ -70,14 +80,43 @@ async fn finalize(services: &Services, table: &TableName, stream: &str) -> Resul
     }
     let name = WriteStreamName::of(&services.project, table, stream);
     match services.storage.finalize(&name).await {
-        // Expired: it takes no rows any more, and the table says how many it had.
-        Err(error) if error.is_not_found() => match seen(services, table, &[stream]).await {
-            Ok(seen) => Ok(seen.get(stream).map_or(0, |seen| seen.rows)),
-            // Nor is there a table whose row a claim could stand for.
-            Err(error) if error.is_not_found() => Ok(0),
-            Err(error) => Err(error.into()),
-        },
+        Err(error) if error.is_closed() => closed(services, table, stream).await,
         finalized => Ok(finalized?),
+    }
+}
+
+/// How many rows a stream has that takes no more, though nobody was told so: it expired, or the answer to whoever finalized it
+/// was lost. The registry may know; else the table says it, when it says the same twice.
+async fn closed(services: &Services, table: &TableName, stream: &str) -> Result<i64, FenceError> {
+    let mut before = None;
+    for _ in 0..COUNTS {
+        if let Some(rows) = recorded(services, table, stream).await {
+            return Ok(rows);
+        }
+        let rows = match seen(services, table, &[stream]).await {
+            Ok(seen) => seen.get(stream).map_or(0, |seen| seen.rows),
+            // Nor is there a table whose row a claim could stand for.
+            Err(error) if error.is_not_found() => return Ok(0),
+            Err(error) => return Err(error.into()),
+        };
+        if before.replace(rows) == Some(rows) {
+            return Ok(rows);
+        }
+        sleep(RECOUNT).await;
+    }
+    Err(FenceError::Unsteady { stream: stream.to_owned() })
+}
+
+/// How many rows the stream has for good: as the registry knows, else by its end.
+pub(crate) async fn rows(
+    services: &Services,
+    registry: &Registry,
+    table: &TableName,
+    stream: &str,
+) -> Result<i64, RecoveryError> {
+    match recorded(services, table, stream).await {
+        Some(rows) => Ok(rows),
+        None => end(services, registry, table, stream).await,
     }
 }
 
@@ -136,6 +175,6 @@ fn id(stream: &str) -> String {
     stream.chars().filter(|char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_')).collect()
 }
 
-fn integer(cell: &Value) -> Option<i64> {
+pub(crate) fn integer(cell: &Value) -> Option<i64> {
     cell.as_i64().or_else(|| cell.as_str()?.parse().ok())
 }

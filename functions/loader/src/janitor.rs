@@ -16,9 +16,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use catalog::TableName;
-use dedupe::{Expected, NewState, PayloadHash};
+use dedupe::{Expected, NewState};
 use event::Timestamp;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use registry::{Entry, Registry};
 use serde::Serialize;
 use service::chain;
@@ -60,6 +60,15 @@ pub(crate) struct Report {
     resolved: u64,
     /// Ended streams whose rows are not as many as was counted.
     mismatches: Vec<Mismatch>,
+    /// Tables that could not be looked after, or not wholly.
+    failures: Vec<Failure>,
+}
+
+/// Why a table could not be looked after.
+#[derive(Debug, Serialize)]
+pub(crate) struct Failure {
+    table: String,
+    error: String,
 }
 
 /// A write stream of which the table shows another number of rows than its fence said.
@@ -71,7 +80,8 @@ pub(crate) struct Mismatch {
     found: i64,
 }
 
-/// Runs the janitor. 200 with a report; mismatches are logged as errors and counted.
+/// Runs the janitor. 200 with a report, 503 with the same where a table could not be looked after; mismatches are logged as
+/// errors and counted.
 pub(crate) async fn post(State(loader): State<Arc<Inner>>, headers: HeaderMap) -> Result<Response, LoaderError> {
     loader.auth.verify_headers(&headers).await?;
     let report = match &loader.janitor {
@@ -81,7 +91,15 @@ pub(crate) async fn post(State(loader): State<Arc<Inner>>, headers: HeaderMap) -
         })?,
         None => Report::default(),
     };
-    Ok(Json(report).into_response())
+    let status = if report.failures.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    Ok((status, Json(report)).into_response())
+}
+
+impl Report {
+    fn failed(&mut self, table: &TableName, error: &RecoveryError) {
+        tracing::error!(%table, error = %chain(error), "the janitor could not do its work on a table");
+        self.failures.push(Failure { table: table.to_string(), error: chain(error) });
+    }
 }
 
 impl Janitor {
@@ -99,8 +117,9 @@ impl Janitor {
         let tables: HashMap<String, TableName> =
             by_table.values().flatten().map(|entry| (entry.stream.clone(), entry.table.clone())).collect();
         for (table, entries) in by_table {
-            for some in entries.chunks(STREAMS_A_QUERY) {
-                self.look_after(&table, some, &mut report).await?;
+            // One table's fault is not the others'.
+            if let Err(error) = self.look_after_all(&table, &entries, &mut report).await {
+                report.failed(&table, &error);
             }
         }
         self.resolve(&tables, &mut report).await?;
@@ -116,18 +135,40 @@ impl Janitor {
         Ok(report)
     }
 
-    async fn look_after(&self, table: &TableName, entries: &[Entry], report: &mut Report) -> Result<(), RecoveryError> {
+    async fn look_after_all(
+        &self,
+        table: &TableName,
+        entries: &[Entry],
+        report: &mut Report,
+    ) -> Result<(), RecoveryError> {
+        let epoch = match self.services.tables.get(table).await {
+            Ok((_, epoch)) => Some(epoch),
+            // A table that is no more shows nothing that could be compared.
+            Err(error) if error.is_not_found() => None,
+            Err(error) => return Err(error.into()),
+        };
+        for some in entries.chunks(STREAMS_A_QUERY) {
+            self.look_after((table, epoch), some, report).await?;
+        }
+        Ok(())
+    }
+
+    async fn look_after(
+        &self,
+        (table, epoch): (&TableName, Option<i64>),
+        entries: &[Entry],
+        report: &mut Report,
+    ) -> Result<(), RecoveryError> {
         let (idle_since, kept_since) = (Timestamp::now() - self.idle, Timestamp::now() - self.keep);
         let unclear =
             entries.iter().filter(|entry| entry.fence.as_ref().is_none_or(|fence| fence.verified_at.is_none()));
         let ids: Vec<&str> = unclear.map(|entry| entry.stream.as_str()).collect();
-        let shown = match fence::seen(&self.services, table, &ids).await {
-            // A table that is no more shows nothing that could be compared.
-            Err(error) if error.is_not_found() => None,
-            shown => Some(shown?),
+        let shown = match epoch {
+            Some(_) => fence::seen(&self.services, table, &ids).await?,
+            None => HashMap::new(),
         };
         for entry in entries {
-            let seen = shown.as_ref().and_then(|shown| shown.get(&entry.stream));
+            let seen = shown.get(&entry.stream);
             match &entry.fence {
                 None if seen.and_then(|seen| seen.last).unwrap_or(entry.entered_at) < idle_since => {
                     fence::end(&self.services, &self.registry, table, &entry.stream).await?;
@@ -138,7 +179,8 @@ impl Janitor {
                     self.registry.remove(entry).await?;
                     report.removed += 1;
                 }
-                Some(fence) if fence.verified_at.is_none() && shown.is_some() => {
+                // The rows of a table that was dropped went with it.
+                Some(fence) if fence.verified_at.is_none() && epoch.is_some_and(|epoch| entry.is_of(epoch)) => {
                     let found = seen.map_or(0, |seen| seen.rows);
                     if found == fence.rows {
                         self.registry.verified(entry).await?;
@@ -158,19 +200,21 @@ impl Janitor {
         let (ledger, mut rows_of) = (&self.services.ledger, HashMap::new());
         // While the ledger is being made whole, what stands there may be stale: another run will see.
         let Ok(generation) = self.services.generations.whole(Duration::ZERO).await else { return Ok(()) };
-        for (key, claim) in ledger.undecided(self.idle).await? {
+        for (key, claim, payload) in ledger.undecided(self.idle).await? {
             let stream = &*claim.write_stream;
             let Some(table) = tables.get(stream) else { continue };
             let rows = match rows_of.get(stream) {
                 Some(rows) => *rows,
                 None => {
-                    let rows = fence::end(&self.services, &self.registry, table, stream).await?;
+                    let rows = fence::rows(&self.services, &self.registry, table, stream).await;
+                    let rows = rows.map_err(|error| report.failed(table, &error)).ok();
                     rows_of.insert(stream.to_owned(), rows);
                     rows
                 }
             };
+            let Some(rows) = rows else { continue };
             if rows > claim.base_offset {
-                let done = NewState::Done { payload: PayloadHash::UNKNOWN, window: self.window };
+                let done = NewState::Done { payload, window: self.window };
                 ledger.swap(&key, &Expected::Claimed(claim), &done, generation).await?;
             } else {
                 ledger.release(&[key], &claim).await?;

@@ -1,4 +1,9 @@
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use axum::{Router, routing::post};
 use catalog::{Catalog, TableName, dead_letters_table};
@@ -15,7 +20,7 @@ use service::{App, TraceContext, chain};
 use storage_write::{Client, ClientConfig, Tables};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -83,7 +88,7 @@ impl Loader {
         };
         let metrics = Metrics::new()?;
         let mask_key = mask_key(config, &catalog)?;
-        let ledger = ledger(&config.ledger)?;
+        let ledger = ledger(&config.ledger, &metrics)?;
         let registry = match (catalog.registry, &config.registry) {
             (catalog::Registry::Storage, Some(store)) => Some(Registry::new(ObjectStore::connect(store).await?)),
             (catalog::Registry::Storage, None) => return Err(StartError::NoRegistry),
@@ -109,7 +114,8 @@ impl Loader {
         let claimed = claimed(&catalog);
         // Without a registry a failover of the ledger may write an event twice anyhow, and streams are not spent on it.
         let limits = Limits { reuse_refused_offset: services.registry.is_none(), ..config.limits.clone() };
-        let dead_letters = Arc::new(DeadLetters::new(&services, &limits));
+        let letters = Limits { window: longest_window(&catalog), ..limits.clone() };
+        let dead_letters = Arc::new(DeadLetters::new(&services, &letters));
         let streams: BTreeMap<String, Arc<StreamLoader>> = catalog
             .streams
             .into_iter()
@@ -191,6 +197,12 @@ fn mask_key(config: &Config, catalog: &Catalog) -> Result<MaskKey, StartError> {
     }
 }
 
+/// How long dead letters are remembered: for as long as any event may come again.
+fn longest_window(catalog: &Catalog) -> Duration {
+    let windows = catalog.streams.values().map(|stream| stream.dedupe_window);
+    windows.max().unwrap_or(Limits::default().window)
+}
+
 /// The tables whose rows are claimed, each once, with the longest window that names it.
 fn claimed(catalog: &Catalog) -> Vec<Claimed> {
     let mut windows: BTreeMap<&TableName, Duration> = BTreeMap::new();
@@ -201,7 +213,7 @@ fn claimed(catalog: &Catalog) -> Vec<Claimed> {
         }
     }
     let dead_letters =
-        Claimed { name: dead_letters_table().name, window: Limits::default().window, is_dead_letters: true };
+        Claimed { name: dead_letters_table().name, window: longest_window(catalog), is_dead_letters: true };
     let tables =
         windows.into_iter().map(|(name, window)| Claimed { name: name.clone(), window, is_dead_letters: false });
     tables.chain([dead_letters]).collect()
@@ -271,7 +283,7 @@ pub fn router(loader: Loader) -> App {
         .on_drain(move || async move { drained.drain().await })
 }
 
-fn ledger(config: &LedgerConfig) -> Result<Arc<dyn Ledger>, StartError> {
+fn ledger(config: &LedgerConfig, metrics: &Metrics) -> Result<Arc<dyn Ledger>, StartError> {
     match config {
         LedgerConfig::Redis { url, authority, buckets } => {
             let read = |path: &PathBuf| {
@@ -280,7 +292,7 @@ fn ledger(config: &LedgerConfig) -> Result<Arc<dyn Ledger>, StartError> {
             let authority = authority.as_ref().map(read).transpose()?;
             let settings = RedisSettings { authority, buckets: *buckets, ..RedisSettings::new(url.clone()) };
             let ledger = Arc::new(RedisLedger::new(&settings)?);
-            tokio::spawn(look_at(Arc::clone(&ledger)));
+            tokio::spawn(look_at(Arc::downgrade(&ledger), metrics.clone()));
             Ok(ledger)
         }
         LedgerConfig::InProcess { journal: None } => {
@@ -293,18 +305,22 @@ fn ledger(config: &LedgerConfig) -> Result<Arc<dyn Ledger>, StartError> {
     }
 }
 
-/// Warns of a server that is no ledger. The start does not wait for it: the server may come later, and `/readyz` asks it.
-async fn look_at(ledger: Arc<RedisLedger>) {
-    match timeout(LEDGER_PATIENCE, ledger.eviction_policy()).await {
-        Ok(Ok(Some(policy))) if policy != "noeviction" => {
-            tracing::error!(redis.maxmemory_policy = policy, "the ledger's server deletes claims when it is full");
+/// Warns of a server that is no ledger: at once, and again and again, for another may take its place, or its settings change. The
+/// start does not wait for it: the server may come later, and `/readyz` asks it.
+async fn look_at(ledger: Weak<RedisLedger>, metrics: Metrics) {
+    while let Some(ledger) = ledger.upgrade() {
+        match timeout(LEDGER_PATIENCE, ledger.eviction_policy()).await {
+            Ok(Ok(policy)) => metrics.ledger_policy(policy.as_deref()),
+            Ok(Err(error)) => tracing::warn!(error = %chain(&error), "the ledger does not answer"),
+            Err(_) => tracing::warn!("the ledger does not answer"),
         }
-        Ok(Ok(_)) => {}
-        Ok(Err(error)) => tracing::warn!(error = %chain(&error), "the ledger does not answer yet"),
-        Err(_) => tracing::warn!("the ledger does not answer yet"),
+        drop(ledger);
+        sleep(LEDGER_LOOK).await;
     }
 }
 
+/// How often the ledger's server is asked what it is.
+const LEDGER_LOOK: Duration = Duration::from_secs(60);
 /// How long the ledger's server may take to say what it is.
 const LEDGER_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -321,4 +337,28 @@ fn journalled(folder: &std::path::Path) -> Result<Arc<dyn Ledger>, StartError> {
 
 fn shortened(name: &str) -> String {
     name.chars().take(100).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dead_letters_are_remembered_as_long_as_any_event() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let stream = |name: &str, window: &str| {
+            format!(
+                "  {name}:\n    event_id: /id\n    dedupe_window: {window}\n    tables:\n      t:\n        table: d.{name}\n        \
+                 schema: t.json\n"
+            )
+        };
+        let file = folder.path().join("pipas.yaml");
+        std::fs::write(folder.path().join("t.json"), r#"[{"name":"id","type":"STRING"}]"#).expect("written");
+        std::fs::write(&file, format!("streams:\n{}{}", stream("one", "1h"), stream("two", "72h"))).expect("written");
+        let catalog = Catalog::load(&file).expect("a catalog");
+        let found = claimed(&catalog);
+        let letters = found.iter().find(|table| table.is_dead_letters).expect("their table");
+        assert_eq!(letters.window, Duration::from_secs(72 * 3_600));
+        assert_eq!(longest_window(&catalog), letters.window);
+    }
 }

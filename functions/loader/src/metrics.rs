@@ -47,6 +47,10 @@ pub const MISMATCHES: &str = "pipas_loader_stream_mismatches_total";
 /// `connections`, `throughput`).
 pub const BRAKED: &str = "pipas_loader_braked_total";
 
+/// 1 where the ledger's server deletes claims when it is full (`maxmemory-policy` is not `noeviction`), 0 where it does not, or
+/// does not say.
+pub const LEDGER_EVICTS: &str = "pipas_loader_ledger_evicts";
+
 /// Write streams that were created.
 pub const WRITE_STREAMS: &str = "pipas_loader_write_streams_total";
 /// What the catalog says of the project's quotas, by quota as above: what is used of them is told by
@@ -75,6 +79,7 @@ pub(crate) struct Metrics {
     pub(crate) unclaimed: IntCounterVec,
     pub(crate) mismatches: IntCounter,
     pub(crate) braked: IntCounterVec,
+    ledger_evicts: IntGauge,
     pub(crate) write_streams: IntCounter,
     pub(crate) quota_limit: IntGaugeVec,
     pub(crate) storage: storage_write::Metrics,
@@ -120,6 +125,7 @@ impl Metrics {
             unclaimed: vec(&registry, UNCLAIMED, "Rows appended without a claim", &["stream"])?,
             mismatches: put(&registry, IntCounter::new(MISMATCHES, "Streams whose rows are not what was counted")?)?,
             braked: vec(&registry, BRAKED, "Calls not made for a quota's sake", &["quota"])?,
+            ledger_evicts: put(&registry, IntGauge::new(LEDGER_EVICTS, "Whether a full ledger deletes claims")?)?,
             write_streams: put(&registry, IntCounter::new(WRITE_STREAMS, "Write streams created")?)?,
             quota_limit: put(
                 &registry,
@@ -143,6 +149,15 @@ impl Metrics {
         self.redriven.with_label_values(&[stream]);
         self.freshness.with_label_values(&[stream]);
         self.unclaimed.with_label_values(&[stream]);
+    }
+
+    /// What the ledger's server does when it is full, where it says so.
+    pub(crate) fn ledger_policy(&self, policy: Option<&str>) {
+        let evicts = policy.is_some_and(|policy| policy != "noeviction");
+        if evicts {
+            tracing::error!(redis.maxmemory_policy = policy, "the ledger's server deletes claims when it is full");
+        }
+        self.ledger_evicts.set(evicts.into());
     }
 
     pub(crate) fn delivery(&self, stream: &str, outcome: Outcome) {

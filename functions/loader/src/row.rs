@@ -128,8 +128,8 @@ impl Content {
         }
     }
 
-    /// The row, complete.
-    pub(crate) fn seal(&self, origin: &Origin, place: Place<'_>) -> Result<Bytes, Rejection> {
+    /// The row, complete. `payload` is what the ledger is told that the event says.
+    pub(crate) fn seal(&self, origin: &Origin, payload: PayloadHash, place: Place<'_>) -> Result<Bytes, Rejection> {
         match self {
             Self::Row { body, version } => {
                 let mut row = Vec::with_capacity(body.len() + 256);
@@ -145,6 +145,8 @@ impl Content {
                     delivery_attempt: origin.delivery_attempt,
                     write_stream: place.write_stream,
                     write_offset: place.write_offset,
+                    // Who sees the hash of what is masked could try values until one fits.
+                    payload_hash: payload.to_column().filter(|_| origin.mask.is_none()),
                 };
                 version.encoder.encode_ingest(&ingest, &mut row);
                 Ok(row.into())

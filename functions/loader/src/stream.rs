@@ -294,7 +294,7 @@ impl StreamLoader {
     ) -> Ended {
         let mut answer = self.ask(&opened, &origin, content, room).await?;
         let is_known = matches!(answer, Answer::Duplicate | Answer::Conflict);
-        if is_known && opened.table.is_gone(opened.open.epoch).await {
+        if is_known && opened.table.is_gone(opened.open.epoch).await? {
             opened.open = opened.table.open().await?;
             let content = encode(&opened.open, &origin);
             answer = self.ask(&opened, &origin, content, None).await?;

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How long a table that was looked at is believed to be what it was, as far as repetitions go.
-const BELIEVED: Duration = Duration::from_secs(10);
+const BELIEVED: Duration = Duration::from_secs(1);
 /// Replays that may be under way at once without a look at the table for each message.
 const REPLAYS: usize = 8;
 
@@ -34,6 +34,12 @@ pub(crate) enum Purpose {
     Events { dead_letters: Arc<DeadLetters> },
     /// Dead letters, for which there is no elsewhere.
     DeadLetters,
+}
+
+/// A look at a table: when it began, and whether it told anything.
+struct Look {
+    at: Instant,
+    result: Result<(), TableFault>,
 }
 
 pub(crate) struct Table {
@@ -49,8 +55,8 @@ pub(crate) struct Table {
     opening: tokio::sync::Mutex<Option<(Instant, TableFault)>>,
     /// The replays for which the table was looked at, the last one last.
     looked_for: tokio::sync::Mutex<VecDeque<String>>,
-    /// When the table was looked at last, as its writer knew an event; held while it is looked at.
-    looked_at: tokio::sync::Mutex<Option<Instant>>,
+    /// The last look at the table as its writer knew an event; held while there is one.
+    looked_at: tokio::sync::Mutex<Option<Look>>,
     /// Writers of tables that are no more.
     retired: Mutex<Vec<Arc<OpenTable>>>,
 }
@@ -153,27 +159,43 @@ impl Table {
 
     /// Something suggests that the table of `epoch` is not what it was: looks, learns its schema, or lets go of it.
     pub(crate) async fn look_again(&self, epoch: i64) {
-        let Some(open) = self.open.read().clone().filter(|open| open.epoch == epoch) else { return };
-        match self.services.tables.get(&self.name).await {
-            Ok((schema, found)) if found == epoch => open.learn(&schema),
-            Err(error) if !error.is_not_found() => {
-                tracing::warn!(table = %self.name, error = %chain(&error), "the table cannot be read");
-            }
-            Ok(_) | Err(_) => self.let_go(&open),
+        if let Err(error) = self.is_still(epoch).await {
+            tracing::warn!(table = %self.name, error = %chain(&error), "the table cannot be read");
         }
     }
 
-    /// Whether the table of `epoch`, of which an event is said to be a row already, is not the one that there is: then the
-    /// event is none of this one's. Looks at most once in a while, so that one who drops a table, makes it anew and sends its
-    /// events again within [`BELIEVED`] may still find them taken for repetitions.
-    pub(crate) async fn is_gone(&self, epoch: i64) -> bool {
-        let mut looked_at = self.looked_at.lock().await;
-        if looked_at.is_none_or(|at| at.elapsed() >= BELIEVED) {
-            self.look_again(epoch).await;
-            *looked_at = Some(Instant::now());
+    /// Whether the table is that of `epoch`, as BigQuery says now: its schema is learnt; of another the table lets go. An error
+    /// says that nobody knows.
+    pub(crate) async fn is_still(&self, epoch: i64) -> Result<bool, TableFault> {
+        let Some(open) = self.opened(epoch) else { return Ok(false) };
+        match self.services.tables.get(&self.name).await {
+            Ok((schema, found)) if found == epoch => {
+                open.learn(&schema);
+                return Ok(true);
+            }
+            Err(error) if !error.is_not_found() => return Err(TableFault::Unreadable(Arc::new(error))),
+            Ok(_) | Err(_) => self.let_go(&open),
         }
-        drop(looked_at);
-        self.opened(epoch).is_none()
+        Ok(false)
+    }
+
+    /// Whether the table of `epoch`, of which an event is said to be a row already, is not the one that there is: then the
+    /// event is none of this one's. One look serves all who ask while it is under way, or within [`BELIEVED`] of its beginning,
+    /// so that one who drops a table, makes it anew and sends its events again in less time may still find them taken for
+    /// repetitions. An error where the look told nothing: then nobody may be told that the event is a row.
+    pub(crate) async fn is_gone(&self, epoch: i64) -> Result<bool, TableFault> {
+        let asked = Instant::now();
+        let mut last = self.looked_at.lock().await;
+        if last.as_ref().is_none_or(|look| !look.serves(asked)) {
+            let at = Instant::now();
+            let result = self.is_still(epoch).await.map(drop);
+            *last = Some(Look { at, result });
+        }
+        if let Some(Look { result: Err(fault), .. }) = &*last {
+            return Err(fault.clone());
+        }
+        drop(last);
+        Ok(self.opened(epoch).is_none())
     }
 
     /// The table is not the one that was opened: the next event opens it anew.
@@ -205,5 +227,35 @@ impl Table {
             writer.stop();
             writer.stopped().await;
         }
+    }
+}
+
+impl Look {
+    /// Whether it says enough to one who asked at `asked`. A look that failed serves those alone who waited for it.
+    fn serves(&self, asked: Instant) -> bool {
+        match self.result {
+            Ok(()) => asked < self.at + BELIEVED,
+            Err(_) => asked <= self.at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_is_believed_for_a_second() {
+        let at = Instant::now();
+        let look = Look { at, result: Ok(()) };
+        assert!(look.serves(at) && look.serves(at + Duration::from_millis(999)));
+        assert!(!look.serves(at + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn a_look_that_failed_serves_only_those_who_waited() {
+        let at = Instant::now();
+        let look = Look { at, result: Err(TableFault::Unsupported("no".into())) };
+        assert!(look.serves(at) && !look.serves(at + Duration::from_millis(1)));
     }
 }

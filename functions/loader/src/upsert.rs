@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use catalog::{Probe, Upsert};
 use event::{Bytes, Outcome, Rejection, Timestamp};
-use exactly_once::Answer;
+use exactly_once::{Answer, PayloadHash};
 use storage_write::{RowFailure, SharedDescriptor};
 
 use crate::{
@@ -26,8 +26,8 @@ pub(crate) async fn load(
     probe: &Probe,
 ) -> Result<Answer, LoaderError> {
     let services = &table.services;
-    let Incoming { content, origin, room: _room, .. } = incoming;
-    let appended = match encode(&content, &origin, upsert, probe) {
+    let Incoming { payload, content, origin, room: _room, .. } = incoming;
+    let appended = match encode((&content, payload), &origin, upsert, probe) {
         Ok((row, descriptor)) => at_least_once::traced(table, &origin, open.appender().append(row, descriptor)).await,
         Err(rejection) => Err(RowFailure::Rejected(rejection)),
     };
@@ -51,13 +51,13 @@ pub(crate) async fn load(
 
 /// The row, complete, and the descriptor that it is sent under.
 fn encode<'a>(
-    content: &'a Content,
+    (content, payload): (&'a Content, PayloadHash),
     origin: &Origin,
     upsert: &Upsert,
     probe: &Probe,
 ) -> Result<(Bytes, &'a SharedDescriptor), Rejection> {
     let place = Place { write_stream: "", write_offset: None, at: Timestamp::now() };
-    let row = content.seal(origin, place)?;
+    let row = content.seal(origin, payload, place)?;
     let encoder = match content {
         Content::Row { version, .. } | Content::DeadLetter { version, .. } => &version.encoder,
         Content::Rejected(rejection) => return Err(rejection.clone()),

@@ -198,7 +198,11 @@ impl Driver {
     fn carry_out(&mut self, output: Output) {
         let services = Arc::clone(&self.services);
         match output {
-            Output::CreateStream => self.call(calls::create_stream(services, self.name.clone(), self.generation)),
+            Output::CreateStream => {
+                let (table, name) = (Weak::clone(&self.table), self.name.clone());
+                let target = calls::Target { table, name, epoch: self.epoch };
+                self.call(calls::create_stream(services, target, self.generation));
+            }
             Output::Claim { call, wants, claim, generation } => {
                 self.call(calls::claim(services, call, wants, claim, generation));
             }
@@ -282,7 +286,7 @@ impl Driver {
             // The machine forgets no event that is in a request.
             let Some(event) = self.events.get(key) else { return Err(AppendReply::StreamClosed) };
             let place = Place { write_stream: stream, write_offset: Some(offset + index as i64), at };
-            match event.content.seal(&event.origin, place) {
+            match event.content.seal(&event.origin, event.payload, place) {
                 Ok(row) => sealed.push(row),
                 Err(rejection) => return Err(AppendReply::BadRows(vec![BadRow { index, rejection }])),
             }

@@ -171,6 +171,8 @@ fn whole(target: &Target, item: &Item, mut row: Vec<u8>, run: &str) -> Option<By
         delivery_attempt: None,
         write_stream: run,
         write_offset: None,
+        // The ledger was not asked, and a row without it says nothing wrong.
+        payload_hash: None,
     };
     target.encoder.encode_ingest(&ingest, &mut row);
     Some(row.into())

@@ -166,12 +166,20 @@ impl Field {
 impl TableSchema {
     /// The name of the column that says how a row came to be.
     pub const INGEST: &'static str = "ingest";
+    /// The name of the field of [`Self::INGEST`] that tells what the event said, by a hash. Tables of older versions lack it.
+    pub const PAYLOAD_HASH: &'static str = "payload_hash";
     /// The name of the column that keeps the fields that the schema does not know.
     pub const EXTRA: &'static str = "extra";
 
     /// Parses a schema file's text: a list of columns, or a map with the list as `fields`. Every fault is told.
     pub fn parse(json: &str) -> Result<Self, Vec<SchemaError>> {
         crate::declaration::parse_schema(json)
+    }
+
+    /// Whether this schema of a real table has a field of this name in its `ingest`.
+    pub fn ingest_has(&self, name: &str) -> bool {
+        let ingest = self.fields.iter().find(|field| field.name.eq_ignore_ascii_case(Self::INGEST));
+        ingest.is_some_and(|ingest| ingest.fields.iter().any(|field| field.name.eq_ignore_ascii_case(name)))
     }
 
     /// The schema of the real table: these columns and Pipas's own two, `ingest` and `extra`.
@@ -189,6 +197,7 @@ impl TableSchema {
             ("delivery_attempt", Integer),
             ("write_stream", String),
             ("write_offset", Integer),
+            (Self::PAYLOAD_HASH, Integer),
         ]
         .map(|(name, field_type)| Field::new(name, field_type, Mode::Nullable))
         .to_vec();

@@ -143,7 +143,7 @@ impl InProcessLedger {
 
 impl Keys {
     fn survey(&self, now: Time) -> Survey {
-        Survey { identity: self.identity.clone(), adopted: self.adopted.clone(), beat: self.beat, now }
+        Survey { identity: self.identity.clone(), adopted: self.adopted.clone(), beat: self.beat, now, policy: None }
     }
 
     fn put(&mut self, key: EventKey, stored: Option<Stored>) {
@@ -166,7 +166,7 @@ impl Ledger for InProcessLedger {
         let (wants, claim) = (wants.to_vec(), claim.clone());
         self.run(move |ledger| {
             ledger.apply(generation, wants.iter().map(|want| want.key), |at, slot, now| {
-                rules::claim(slot, now, &claim, wants[at].instead_of.as_ref())
+                rules::claim(slot, now, &claim, &wants[at])
             })
         })
         .await
@@ -247,11 +247,11 @@ impl Ledger for InProcessLedger {
         .await
     }
 
-    async fn undecided(&self, age: Duration) -> Result<Vec<(EventKey, Claim)>, LedgerError> {
+    async fn undecided(&self, age: Duration) -> Result<Vec<(EventKey, Claim, PayloadHash)>, LedgerError> {
         let now = now();
         let guard = self.shared.keys.lock();
         let old = guard.map.iter().filter_map(|(key, stored)| match stored.state(now) {
-            State::Claimed { claim, age: found } if found >= age => Some((*key, claim)),
+            State::Claimed { claim, payload, age: found } if found >= age => Some((*key, claim, payload)),
             _ => None,
         });
         Ok(old.collect())

@@ -71,8 +71,8 @@ pub trait Ledger: Send + Sync {
     ) -> Result<(), LedgerError>;
 
     /// The events that were claimed at least so long ago and are not decided: their owner may be dead, and their deliveries
-    /// may have stopped to come.
-    async fn undecided(&self, age: Duration) -> Result<Vec<(EventKey, Claim)>, LedgerError>;
+    /// may have stopped to come. Each with its claim, and with what it says there.
+    async fn undecided(&self, age: Duration) -> Result<Vec<(EventKey, Claim, PayloadHash)>, LedgerError>;
 
     /// Counts one more of `what`, and says how many that makes in the current `period` by all who share the ledger.
     async fn count(&self, what: &str, period: Duration) -> Result<u64, LedgerError>;

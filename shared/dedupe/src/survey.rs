@@ -12,6 +12,8 @@ pub struct Survey {
     pub beat: Option<Time>,
     /// The time of the survey.
     pub now: Time,
+    /// What the server does when it is full, where it says so; anything but `noeviction` silently deletes claims.
+    pub policy: Option<String>,
 }
 
 impl Survey {

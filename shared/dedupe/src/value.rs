@@ -2,17 +2,18 @@
 //! (`redis/keys.lua`).
 //!
 //! ```text
-//! C  time 13 digits  owner 16  base offset 8, big endian  write stream    claimed; the time is the ledger's, in milliseconds
+//! C  time 13 digits  owner 16  base offset 8, big endian  write stream  NUL  payload hash 8
+//!                                    claimed; the time is the ledger's, in milliseconds; without the last two: not told
 //! D  payload hash 8                                                       done
 //! P  payload hash 8  reason code  NUL  pointer  NUL  detail               rejecting
 //! X  payload hash 8                                                       rejected
 //! ```
-//! What follows a claim's time is its identity: two claims are equal where these bytes are.
+//! What stands between a claim's time and the NUL is its identity: two claims are equal where these bytes are.
 
 use std::time::Duration;
 
 use event::{Reason, Rejection};
-use exactly_once::{Claim, Expected, NewState, Owner, PayloadHash, Restored, Time, rules::Stored};
+use exactly_once::{Claim, Expected, NewState, Owner, PayloadHash, Restored, Time, Want, rules::Stored};
 
 /// The first byte of a claimed key's value.
 pub(crate) const CLAIMED: u8 = b'C';
@@ -28,6 +29,12 @@ pub(crate) fn identity(claim: &Claim) -> Vec<u8> {
     bytes.extend_from_slice(&claim.base_offset.to_be_bytes());
     bytes.extend_from_slice(claim.write_stream.as_bytes());
     bytes
+}
+
+/// What a claim call says of one key: the hash that is kept with the claim, then the identity to take over, if any.
+pub(crate) fn want(want: &Want) -> Vec<u8> {
+    let instead_of = want.instead_of.as_ref().map(identity).unwrap_or_default();
+    [&want.payload.bits().to_be_bytes()[..], &instead_of].concat()
 }
 
 /// What must stand, as the swap script compares it.
@@ -68,11 +75,13 @@ pub(crate) fn restored(restored: &Restored) -> Vec<u8> {
 #[cfg_attr(not(feature = "journal"), expect(dead_code, reason = "Redis writes values in its scripts"))]
 pub(crate) fn encode(stored: &Stored) -> Vec<u8> {
     match stored {
-        Stored::Claimed { claim, at } => {
+        Stored::Claimed { claim, payload, at } => {
             let mut bytes = vec![CLAIMED];
             let width = TIME_DIGITS;
             bytes.extend_from_slice(format!("{:0width$}", at.since_start().as_millis()).as_bytes());
             bytes.extend_from_slice(&identity(claim));
+            bytes.push(0);
+            bytes.extend_from_slice(&payload.bits().to_be_bytes());
             bytes
         }
         Stored::Done { payload, .. } => done(*payload),
@@ -89,13 +98,21 @@ pub(crate) fn decode(bytes: &[u8], until: Time) -> Option<Stored> {
             let (time, rest) = rest.split_at_checked(TIME_DIGITS)?;
             let (owner, rest) = rest.split_first_chunk::<16>()?;
             let (base_offset, stream) = rest.split_first_chunk::<8>()?;
+            let (stream, payload) = match stream.iter().position(|byte| *byte == 0) {
+                Some(end) => {
+                    let (stream, payload) = stream.split_at(end);
+                    (stream, PayloadHash::from_bits(u64::from_be_bytes(payload[1..].try_into().ok()?)))
+                }
+                // A claim of an older version.
+                None => (stream, PayloadHash::UNKNOWN),
+            };
             let millis = std::str::from_utf8(time).ok()?.parse().ok()?;
             let claim = Claim {
                 owner: Owner::from_bytes(*owner),
                 write_stream: std::str::from_utf8(stream).ok()?.into(),
                 base_offset: i64::from_be_bytes(*base_offset),
             };
-            Some(Stored::Claimed { claim, at: Time::new(Duration::from_millis(millis)) })
+            Some(Stored::Claimed { claim, payload, at: Time::new(Duration::from_millis(millis)) })
         }
         b'D' | b'P' | b'X' => {
             let (payload, rest) = rest.split_first_chunk::<8>()?;
@@ -148,7 +165,7 @@ mod tests {
         let payload = PayloadHash::from_bits(u64::MAX - 1);
         let rejection = Rejection::at(Reason::TypeMismatch, "/a/b", "expected INT64, found \"x\"");
         for stored in [
-            Stored::Claimed { claim: claim(), at: Time::new(Duration::from_millis(1_700_000_000_123)) },
+            Stored::Claimed { claim: claim(), payload, at: Time::new(Duration::from_millis(1_700_000_000_123)) },
             Stored::Done { payload, until },
             Stored::Rejecting { payload, rejection },
             Stored::Rejecting { payload, rejection: Rejection::new(Reason::NoRoute, "") },
@@ -156,6 +173,14 @@ mod tests {
         ] {
             assert_eq!(decode(&encode(&stored), until), Some(stored));
         }
+    }
+
+    #[test]
+    fn claims_of_older_versions_are_read() {
+        let old = [b"C1700000000123".as_slice(), &identity(&claim())].concat();
+        let Some(Stored::Claimed { claim: read, payload, .. }) = decode(&old, Time::START) else { panic!("{old:?}") };
+        assert_eq!((read, payload), (claim(), PayloadHash::UNKNOWN));
+        assert_eq!(decode(&[&old[..], &[0, 1, 2]].concat(), Time::START), None, "a hash that was cut");
     }
 
     #[test]

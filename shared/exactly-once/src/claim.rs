@@ -73,6 +73,8 @@ pub enum State {
     Claimed {
         /// Who, and where.
         claim: Claim,
+        /// What the event says in the claim's request; [`PayloadHash::UNKNOWN`] where the claim does not tell.
+        payload: PayloadHash,
         /// How long ago, by the ledger's clock.
         age: Duration,
     },
@@ -100,13 +102,15 @@ pub enum State {
 pub struct Want {
     /// The event.
     pub key: EventKey,
+    /// What it says. Kept beside the claim, of which it is no part: whoever finds the row by a fence knows what it says.
+    pub payload: PayloadHash,
     /// The claim to take over, of a stream that was fenced before it held the claim's request; `None`: the key must be free.
     pub instead_of: Option<Claim>,
 }
 
 impl From<EventKey> for Want {
     fn from(key: EventKey) -> Self {
-        Self { key, instead_of: None }
+        Self { key, payload: PayloadHash::UNKNOWN, instead_of: None }
     }
 }
 

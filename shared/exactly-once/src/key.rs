@@ -90,6 +90,16 @@ impl PayloadHash {
         self.agrees(later) && self.redrives() < later.redrives()
     }
 
+    /// What a row keeps of it; `None` where nothing is known.
+    pub fn to_column(self) -> Option<i64> {
+        (!self.is_unknown()).then(|| (self.0 & Self::HASH).cast_signed())
+    }
+
+    /// What a row kept of it.
+    pub fn from_column(hash: i64) -> Self {
+        Self(hash.cast_unsigned() & Self::HASH)
+    }
+
     /// The hash with these bits.
     pub const fn from_bits(bits: u64) -> Self {
         Self(bits)
@@ -144,6 +154,13 @@ mod tests {
         let (one, other) = (PayloadHash::of(b"{}"), PayloadHash::of(b"{ }"));
         assert!(one.agrees(one) && one.agrees(PayloadHash::UNKNOWN) && PayloadHash::UNKNOWN.agrees(one));
         assert!(!one.agrees(other));
+    }
+
+    #[test]
+    fn a_row_keeps_what_its_event_said() {
+        let hash = PayloadHash::of(b"{}");
+        assert_eq!(hash.redriven(3).to_column().map(PayloadHash::from_column), Some(hash));
+        assert_eq!(PayloadHash::UNKNOWN.redriven(3).to_column(), None);
     }
 
     #[test]

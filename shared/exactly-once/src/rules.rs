@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use event::Rejection;
 
-use crate::{Claim, Claimed, Expected, NewState, PayloadHash, Restored, Settled, State, Swapped, Time};
+use crate::{Claim, Claimed, Expected, NewState, PayloadHash, Restored, Settled, State, Swapped, Time, Want};
 
 /// A key's value at rest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -13,6 +13,8 @@ pub enum Stored {
     Claimed {
         /// Who, and where.
         claim: Claim,
+        /// What it says; not compared where claims are.
+        payload: PayloadHash,
         /// Since when.
         at: Time,
     },
@@ -51,7 +53,9 @@ impl Stored {
     /// The value as callers see it at `now`.
     pub fn state(&self, now: Time) -> State {
         match self {
-            Self::Claimed { claim, at } => State::Claimed { claim: claim.clone(), age: now.since(*at) },
+            Self::Claimed { claim, payload, at } => {
+                State::Claimed { claim: claim.clone(), payload: *payload, age: now.since(*at) }
+            }
             Self::Done { payload, .. } => State::Done { payload: *payload },
             Self::Rejecting { payload, rejection } => {
                 State::Rejecting { payload: *payload, rejection: rejection.clone() }
@@ -69,15 +73,15 @@ pub fn current(slot: &mut Option<Stored>, now: Time) -> Option<&Stored> {
     slot.as_ref()
 }
 
-/// Claims a key that is free, that holds this claim already, or that holds exactly `instead_of`.
-pub fn claim(slot: &mut Option<Stored>, now: Time, claim: &Claim, instead_of: Option<&Claim>) -> Claimed {
+/// Claims a key that is free, that holds this claim already, or that holds exactly the claim that is to be taken over.
+pub fn claim(slot: &mut Option<Stored>, now: Time, claim: &Claim, want: &Want) -> Claimed {
     match current(slot, now) {
         Some(Stored::Claimed { claim: found, .. }) if found == claim => return Claimed::Won,
-        Some(Stored::Claimed { claim: found, .. }) if Some(found) == instead_of => {}
+        Some(Stored::Claimed { claim: found, .. }) if Some(found) == want.instead_of.as_ref() => {}
         Some(other) => return Claimed::Found(other.state(now)),
         None => {}
     }
-    *slot = Some(Stored::Claimed { claim: claim.clone(), at: now });
+    *slot = Some(Stored::Claimed { claim: claim.clone(), payload: want.payload, at: now });
     Claimed::Won
 }
 
@@ -118,7 +122,9 @@ pub fn swap(slot: &mut Option<Stored>, now: Time, expected: &Expected, new: &New
         return Swapped::No(current.map(|stored| stored.state(now)));
     }
     *slot = match new {
-        NewState::Claimed(claim) => Some(Stored::Claimed { claim: claim.clone(), at: now }),
+        NewState::Claimed(claim) => {
+            Some(Stored::Claimed { claim: claim.clone(), payload: PayloadHash::UNKNOWN, at: now })
+        }
         NewState::Done { payload, window } => Some(Stored::Done { payload: *payload, until: now + *window }),
         NewState::Rejecting { payload, rejection } => {
             Some(Stored::Rejecting { payload: *payload, rejection: rejection.clone() })

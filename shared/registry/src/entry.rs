@@ -12,6 +12,7 @@ use crate::{Registry, RegistryError};
 const STREAMS: &str = "registry/streams/";
 const GENERATION: &str = "generation";
 const ENTERED_AT: &str = "entered-at";
+const EPOCH: &str = "epoch";
 const ROWS: &str = "rows";
 const FENCED_AT: &str = "fenced-at";
 const VERIFIED_AT: &str = "verified-at";
@@ -27,6 +28,8 @@ pub struct Entry {
     pub generation: u64,
     /// When it was entered.
     pub entered_at: Timestamp,
+    /// The creation time of the table that it was made for, in milliseconds; `None`: an older version entered it.
+    pub epoch: Option<i64>,
     /// What ended it; `None`: it may receive rows still.
     pub fence: Option<Fence>,
     version: i64,
@@ -43,11 +46,29 @@ pub struct Fence {
     pub verified_at: Option<Timestamp>,
 }
 
+impl Entry {
+    /// Whether it is a stream of the table that was created at `epoch`, and not of one of that name before.
+    pub fn is_of(&self, epoch: i64) -> bool {
+        self.epoch.map_or_else(|| self.entered_at.as_millisecond() >= epoch, |own| own == epoch)
+    }
+}
+
 impl Registry {
-    /// Enters a new write stream. Afterwards the caller must see that the generation is still this one.
-    pub async fn enter(&self, table: &TableName, stream: &str, generation: u64) -> Result<(), RegistryError> {
+    /// Enters a new write stream of the table that was created at `epoch`. Afterwards the caller must see that the generation is
+    /// still this one, and the table too.
+    pub async fn enter(
+        &self,
+        table: &TableName,
+        epoch: i64,
+        stream: &str,
+        generation: u64,
+    ) -> Result<(), RegistryError> {
         // Everything is metadata, so that a list shows it.
-        let metadata = [(GENERATION, generation.to_string()), (ENTERED_AT, Timestamp::now().to_string())];
+        let metadata = [
+            (GENERATION, generation.to_string()),
+            (ENTERED_AT, Timestamp::now().to_string()),
+            (EPOCH, epoch.to_string()),
+        ];
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
         self.store.create_with_metadata(&name(table, stream), "text/plain", Bytes::new(), &metadata).await?;
         Ok(())
@@ -107,8 +128,24 @@ fn entry(object: &StoredObject) -> Result<Entry, RegistryError> {
         table: TableName { dataset: dataset.to_owned(), table: table.to_owned() },
         stream: stream.to_owned(),
         generation: generation.ok_or_else(|| corrupt("without a generation"))?,
+        epoch: object.metadata.get(EPOCH).and_then(|epoch| epoch.parse().ok()),
         entered_at: time(ENTERED_AT).ok_or_else(|| corrupt("without a time of its entry"))?,
         fence,
         version: object.generation,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_of_the_table_that_it_was_made_for() {
+        let entered_at = Timestamp::from_millisecond(1_000).expect("a time");
+        let table = TableName { dataset: "d".into(), table: "t".into() };
+        let old = Entry { table, stream: "s".into(), generation: 1, entered_at, epoch: None, fence: None, version: 1 };
+        assert!(old.is_of(1_000) && !old.is_of(1_001), "what is known of an older version's is when it came");
+        let told = Entry { epoch: Some(900), ..old };
+        assert!(told.is_of(900) && !told.is_of(1_001) && !told.is_of(899));
+    }
 }

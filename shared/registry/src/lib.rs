@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! registry/generation                                  {"number": 7, "ledger": "<identity>", "is_open": true}
-//! registry/streams/{dataset}.{table}/{write stream}    metadata: generation, and when it was fenced: rows
+//! registry/streams/{dataset}.{table}/{write stream}    metadata: generation, the table's epoch, and when it was fenced: rows
 //! ```
 //!
 //! A *generation* is one life of the ledger's data. It is raised before what a ledger lost is repaired; whoever makes a

@@ -6,7 +6,7 @@ use catalog::TableName;
 use google_cloud_auth::credentials::{self, CacheableResource, Credentials};
 use googleapis::google::cloud::bigquery::storage::v1::{
     BatchCommitWriteStreamsRequest, CreateWriteStreamRequest, FinalizeWriteStreamRequest, GetWriteStreamRequest,
-    WriteStream, big_query_write_client::BigQueryWriteClient, write_stream,
+    WriteStream, big_query_write_client::BigQueryWriteClient, storage_error::StorageErrorCode, write_stream,
 };
 use http::{Extensions, HeaderMap};
 use jiff::Timestamp;
@@ -87,6 +87,20 @@ impl CallError {
     /// Whether what the call was about is not there.
     pub fn is_not_found(&self) -> bool {
         self.fault.code == Code::NotFound
+    }
+
+    /// Whether it says that the stream takes no rows any more: it is not there, or was finalized before.
+    pub fn is_closed(&self) -> bool {
+        match self.fault.storage {
+            Some(storage) => matches!(
+                storage,
+                StorageErrorCode::StreamFinalized
+                    | StorageErrorCode::InvalidStreamState
+                    | StorageErrorCode::StreamNotFound
+                    | StorageErrorCode::TableNotFound
+            ),
+            None => matches!(self.fault.code, Code::NotFound | Code::FailedPrecondition),
+        }
     }
 
     /// Whether the same call may succeed later.

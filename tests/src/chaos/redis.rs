@@ -58,6 +58,11 @@ impl Redis {
         self.replicate().await
     }
 
+    /// What the primary answers to a command.
+    pub fn ask(&self, words: &[&str]) -> anyhow::Result<String> {
+        self.primary.ask(words)
+    }
+
     /// Takes it away.
     pub fn stop(&mut self) {
         self.front.cut(self.primary.address);

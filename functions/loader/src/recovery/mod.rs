@@ -107,6 +107,7 @@ impl Recovery {
     async fn whole(&self) -> Result<u64, RecoveryError> {
         loop {
             let survey = self.services.ledger.survey().await?;
+            self.services.metrics.ledger_policy(survey.policy.as_deref());
             let current = self.registry.generation().await?;
             if let Some(current) = current.as_ref().filter(|current| survey.holds(current.number)) {
                 return Ok(current.number);

@@ -1,14 +1,18 @@
 //! Writing into the ledger what the tables say.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
-use catalog::{TableName, dead_letters_table};
+use catalog::{TableName, TableSchema, dead_letters_table};
 use dedupe::Restored;
 use event::{DeadLetterId, EventId, Reason, Timestamp};
 use exactly_once::{EventKey, PayloadHash};
 use serde_json::Value;
 
 use super::{Claimed, Recovery, RecoveryError};
+use crate::fence::integer;
 
 /// Keys of one call.
 const BATCH: usize = 500;
@@ -17,47 +21,53 @@ const BATCH: usize = 500;
 /// windows began. Says how many. Rows come last, for they are what is final: an event that was redriven is a dead letter and
 /// a row.
 pub(super) async fn all(recovery: &Recovery, ledger: &str, cut: Option<Timestamp>) -> Result<u64, RecoveryError> {
-    let mut epochs = HashMap::new();
+    let (mut epochs, mut tell) = (HashMap::new(), HashSet::new());
     for table in &recovery.tables {
-        let epoch = match recovery.services.tables.get(&table.name).await {
-            Ok((_, epoch)) => epoch,
+        let (schema, epoch) = match recovery.services.tables.get(&table.name).await {
+            Ok(found) => found,
             Err(error) if error.is_not_found() => continue,
             Err(error) => return Err(error.into()),
         };
         epochs.insert(table.name.clone(), (epoch, table.window));
+        if schema.ingest_has(TableSchema::PAYLOAD_HASH) {
+            tell.insert(&table.name);
+        }
     }
     let mut restored = dead_letters(recovery, ledger, &epochs, cut).await?;
     for table in &recovery.tables {
         if let Some((epoch, _)) = epochs.get(&table.name) {
-            restored += rows(recovery, ledger, (table, *epoch), cut).await?;
+            restored += rows(recovery, ledger, (table, *epoch), tell.contains(&table.name), cut).await?;
         }
     }
     Ok(restored)
 }
 
-/// The events that are rows of the table.
+/// The events that are rows of the table, and what they say, where its rows tell.
 async fn rows(
     recovery: &Recovery,
     ledger: &str,
     (table, epoch): (&Claimed, i64),
+    tell: bool,
     cut: Option<Timestamp>,
 ) -> Result<u64, RecoveryError> {
     let (id, time) = match table.is_dead_letters {
         true => ("dead_letter_id", "rejected_at"),
         false => ("ingest.event_id", "ingest.loaded_at"),
     };
+    let payload = if tell { format!(", MAX(ingest.{})", TableSchema::PAYLOAD_HASH) } else { String::new() };
     let sql = format!(
-        "SELECT DISTINCT {id} FROM `{}.{}` WHERE {time} >= TIMESTAMP '{}'",
+        "SELECT {id}{payload} FROM `{}.{}` WHERE {time} >= TIMESTAMP '{}' GROUP BY 1",
         recovery.services.project,
         table.name,
         cut.unwrap_or_else(|| Timestamp::now() - table.window),
     );
-    let done = Restored::Done { payload: PayloadHash::UNKNOWN };
     let mut pages = recovery.services.tables.query_pages(&sql).await?;
     let mut restored = 0;
     while let Some(page) = pages.next().await? {
-        let keys =
-            page.iter().filter_map(|row| Some((EventKey::new(&table.name, epoch, &event_id(row.first()?)?), done)));
+        let keys = page.iter().filter_map(|row| {
+            let payload = row.get(1).and_then(integer).map_or(PayloadHash::UNKNOWN, PayloadHash::from_column);
+            Some((EventKey::new(&table.name, epoch, &event_id(row.first()?)?), Restored::Done { payload }))
+        });
         restored += restore(recovery, ledger, keys.collect(), table.window).await?;
     }
     Ok(restored)

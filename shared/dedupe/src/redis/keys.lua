@@ -68,6 +68,13 @@ local function bit_of(page, number)
   return number % (page.hashes * MAP_BITS)
 end
 
+-- Who claimed, and for which request: a claim's value without its time, and without the hash that may follow after a NUL. No
+-- write stream's name has one; owner and offset, of 24 bytes, may.
+local function claimant(value)
+  local nul = value:find('\0', 39, true)
+  return value:sub(15, nul and nul - 1 or -1)
+end
+
 -- What stands at each event's key, false where nothing does, and the hash it is in where it is packed.
 local function look()
   local found, hashes = call('MGET', unpack(KEYS, 3)), {}

@@ -153,10 +153,10 @@ impl RedisLedger {
 #[async_trait::async_trait]
 impl Ledger for RedisLedger {
     async fn claim(&self, wants: &[Want], claim: &Claim, generation: u64) -> Result<Vec<Claimed>, LedgerError> {
-        let instead = |at: usize| Some(wants[at].instead_of.as_ref().map(value::identity).unwrap_or_default());
+        let want = |at: usize| Some(value::want(&wants[at]));
         let keys = wants.iter().map(|want| want.key);
         let (generation, identity) = (generation.to_string(), value::identity(claim));
-        let answers = self.call(&self.scripts.claim, keys, &[generation.as_bytes(), &identity], instead).await?;
+        let answers = self.call(&self.scripts.claim, keys, &[generation.as_bytes(), &identity], want).await?;
         let claimed = answers.into_iter().map(|(now, value)| match value.as_deref() {
             Some(b"W") => Ok(Claimed::Won),
             value => state(value, now)?.map(Claimed::Found).ok_or_else(|| corrupt("nothing where a value was found")),
@@ -220,6 +220,7 @@ impl Ledger for RedisLedger {
         let slots = slots.iter().map(|slot| surveyed(slot)).collect::<Result<Vec<_>, _>>()?;
         let mut slots = slots.into_iter();
         let first = slots.next().ok_or_else(|| corrupt("no slots"))?;
+        let first = Survey { policy: self.eviction_policy().await.unwrap_or_default(), ..first };
         slots.try_fold(first, |all, slot| {
             // The server became another between two calls.
             if all.identity != slot.identity {
@@ -227,7 +228,7 @@ impl Ledger for RedisLedger {
             }
             let adopted = all.adopted.filter(|adopted| slot.adopted.as_ref() == Some(adopted));
             let beat = all.beat.zip(slot.beat).map(|(one, other)| one.min(other));
-            Ok(Survey { adopted, beat, now: all.now.max(slot.now), ..slot })
+            Ok(Survey { adopted, beat, now: all.now.max(slot.now), policy: all.policy, ..slot })
         })
     }
 
@@ -248,7 +249,7 @@ impl Ledger for RedisLedger {
         Ok(())
     }
 
-    async fn undecided(&self, age: Duration) -> Result<Vec<(EventKey, Claim)>, LedgerError> {
+    async fn undecided(&self, age: Duration) -> Result<Vec<(EventKey, Claim, PayloadHash)>, LedgerError> {
         scan::undecided(&mut self.connection.clone(), age).await
     }
 
@@ -293,6 +294,7 @@ fn surveyed(answer: &[Option<Vec<u8>>]) -> Result<Survey, LedgerError> {
             .transpose()?,
         beat: beat.transpose()?,
         now: now.as_deref().and_then(time).ok_or_else(|| corrupt("no time"))?,
+        policy: None,
     })
 }
 

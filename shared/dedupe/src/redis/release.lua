@@ -5,7 +5,7 @@ local found = redis.call('MGET', unpack(KEYS, 3))
 local out = {clock}
 for at = 1, events do
   local value = found[at]
-  if value and value:sub(1, 1) == 'C' and value:sub(15) == ARGV[1] then
+  if value and value:sub(1, 1) == 'C' and claimant(value) == ARGV[1] then
     redis.call('DEL', KEYS[2 + at])
   end
   out[1 + at] = ''

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use exactly_once::{Claim, EventKey, State};
+use exactly_once::{Claim, EventKey, PayloadHash, State};
 use redis::{AsyncCommands, aio::ConnectionManager};
 
 use super::{corrupt, ledger_error, state, time};
@@ -15,7 +15,7 @@ const STEP: usize = 1_000;
 pub(super) async fn undecided(
     connection: &mut ConnectionManager,
     age: Duration,
-) -> Result<Vec<(EventKey, Claim)>, LedgerError> {
+) -> Result<Vec<(EventKey, Claim, PayloadHash)>, LedgerError> {
     let (mut cursor, mut old) = (0_u64, Vec::new());
     loop {
         let (next, names): (u64, Vec<Vec<u8>>) = redis::cmd("SCAN")
@@ -35,11 +35,11 @@ pub(super) async fn undecided(
             for name in names {
                 // One by one: the keys may be of several slots.
                 let value: Option<Vec<u8>> = connection.get(&name).await.map_err(ledger_error)?;
-                if let (Some(key), Some(State::Claimed { claim, age: found })) =
+                if let (Some(key), Some(State::Claimed { claim, payload, age: found })) =
                     (key(&name), state(value.as_deref(), now)?)
                     && found >= age
                 {
-                    old.push((key, claim));
+                    old.push((key, claim, payload));
                 }
             }
         }

@@ -9,7 +9,7 @@ for at = 1, events do
   if kind ~= 'D' then
     done[at] = ARGV[2 + at]
   end
-  if not value or kind == 'D' or (kind == 'C' and value:sub(15) == ARGV[1]) then
+  if not value or kind == 'D' or (kind == 'C' and claimant(value) == ARGV[1]) then
     out[1 + at] = ''
   else
     out[1 + at] = value

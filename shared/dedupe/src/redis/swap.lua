@@ -13,7 +13,7 @@ if expected == '' then
 elseif not value then
   holds = false
 elseif expected:sub(1, 1) == 'C' then
-  holds = value:sub(1, 1) == 'C' and value:sub(15) == expected:sub(2)
+  holds = value:sub(1, 1) == 'C' and claimant(value) == expected:sub(2)
 else
   holds = value:sub(1, #expected) == expected
 end

@@ -18,7 +18,7 @@ const PAYLOADS: u64 = 3;
 /// One call. Keys, claims and payloads by their number.
 #[derive(Debug, Clone)]
 enum Call {
-    Claim { keys: Vec<usize>, claim: usize, instead_of: Option<usize> },
+    Claim { keys: Vec<usize>, claim: usize, payload: u64, instead_of: Option<usize> },
     Settle { keys: Vec<usize>, claim: usize, payload: u64, window: usize },
     Release { keys: Vec<usize>, claim: usize },
     Swap { key: usize, expected: usize, new: usize, payload: u64, window: usize },
@@ -29,8 +29,8 @@ fn calls() -> impl Strategy<Value = Vec<Call>> {
     let keys = || proptest::sample::subsequence((0..KEYS).collect::<Vec<_>>(), 1..=KEYS);
     let (claim, payload, window) = (0..CLAIMS, 0..PAYLOADS, 0..WINDOWS.len());
     let call = prop_oneof![
-        (keys(), claim.clone(), proptest::option::of(claim.clone()))
-            .prop_map(|(keys, claim, instead_of)| Call::Claim { keys, claim, instead_of }),
+        (keys(), claim.clone(), payload.clone(), proptest::option::of(claim.clone()))
+            .prop_map(|(keys, claim, payload, instead_of)| Call::Claim { keys, claim, payload, instead_of }),
         (keys(), claim.clone(), payload.clone(), window.clone())
             .prop_map(|(keys, claim, payload, window)| Call::Settle { keys, claim, payload, window }),
         (keys(), claim).prop_map(|(keys, claim)| Call::Release { keys, claim }),
@@ -51,10 +51,11 @@ async fn answers(ledger: &dyn Ledger, keys: &[EventKey], claims: &[Claim], calls
     let mut answers = Vec::new();
     for call in calls {
         let answer = match call.clone() {
-            Call::Claim { keys: chosen, claim, instead_of } => {
+            Call::Claim { keys: chosen, claim, payload, instead_of } => {
                 let instead_of = instead_of.map(|at| claims[at].clone());
-                let wants: Vec<Want> =
-                    chosen.iter().map(|at| Want { key: keys[*at], instead_of: instead_of.clone() }).collect();
+                let payload = PayloadHash::from_bits(payload);
+                let want = |at: &usize| Want { key: keys[*at], payload, instead_of: instead_of.clone() };
+                let wants: Vec<Want> = chosen.iter().map(want).collect();
                 let claimed = ledger.claim(&wants, &claims[claim], 0).await.expect("an answer");
                 let claimed = claimed.into_iter().map(|claimed| match claimed {
                     Claimed::Found(state) => Claimed::Found(ageless(state)),
@@ -116,7 +117,7 @@ async fn answers(ledger: &dyn Ledger, keys: &[EventKey], claims: &[Claim], calls
 
 fn ageless(state: State) -> State {
     match state {
-        State::Claimed { claim, .. } => State::Claimed { claim, age: Duration::ZERO },
+        State::Claimed { claim, payload, .. } => State::Claimed { claim, payload, age: Duration::ZERO },
         other => other,
     }
 }

@@ -14,7 +14,8 @@ mod tls;
 use std::{sync::Arc, time::Duration};
 
 use dedupe::{
-    Expected, InProcessLedger, Ledger, LedgerError, NewState, PayloadHash, RedisLedger, RedisSettings, Settled, State,
+    Claim, Claimed, EventKey, Expected, InProcessLedger, Ledger, LedgerError, NewState, Owner, PayloadHash,
+    RedisLedger, RedisSettings, Settled, State, Want,
 };
 use event::{Reason, Rejection};
 use server::RedisServer;
@@ -114,6 +115,44 @@ async fn a_full_redis_refuses() {
     assert_eq!(ledger.settle(&[(held, payload)], &mine, window).await.expect("room is made"), [Settled::Done]);
     let rows = [held, done].map(|_| Some(State::Done { payload }));
     assert_eq!(ledger.read(&[held, done]).await.expect("an answer"), rows);
+}
+
+/// What the server does when it is full is asked with each survey: another may have taken its place.
+#[tokio::test]
+async fn a_server_that_evicts_is_told() {
+    let server = RedisServer::started().await;
+    let ledger = ledger(&server).await;
+    assert_eq!(ledger.survey().await.expect("a survey").policy.as_deref(), Some("noeviction"));
+    let _: () = server.command(&["CONFIG", "SET", "maxmemory-policy", "volatile-lru"]).await;
+    assert_eq!(ledger.survey().await.expect("a survey").policy.as_deref(), Some("volatile-lru"));
+}
+
+/// A claim of an older version, which does not tell what its event says, is found, taken over and marked as any other.
+#[tokio::test]
+async fn claims_of_older_versions_stand() {
+    let server = RedisServer::started().await;
+    let ledger = ledger(&server).await;
+    let key = EventKey::from_bytes(*b"sixteen bytes id");
+    let old = Claim { owner: Owner::from_bytes([b'o'; 16]), write_stream: "s1".into(), base_offset: 5 };
+    let value = format!("C{}{}\0\0\0\0\0\0\0\u{5}s1", 1_700_000_000_123_u64, "o".repeat(16));
+    let put = async || -> () { server.command(&["SET", "e:{0}:sixteen bytes id", &value]).await };
+    put().await;
+    let states = ledger.read(&[key]).await.expect("an answer");
+    let [Some(State::Claimed { claim, payload, .. })] = &states[..] else { panic!("{states:?}") };
+    assert_eq!((claim, *payload), (&old, PayloadHash::UNKNOWN));
+    assert_eq!(ledger.claim(&[key.into()], &old, 0).await.expect("an answer"), [Claimed::Won]);
+
+    let payload = PayloadHash::of(b"{}");
+    let heir = promises::claim("s2", 0);
+    let want = Want { key, payload, instead_of: Some(old.clone()) };
+    assert_eq!(ledger.claim(&[want], &heir, 0).await.expect("an answer"), [Claimed::Won]);
+    put().await;
+    let done = NewState::Done { payload, window: Duration::from_secs(3_600) };
+    let swapped = ledger.swap(&key, &Expected::Claimed(old.clone()), &done, 0).await.expect("an answer");
+    assert_eq!(swapped, dedupe::Swapped::Yes);
+    put().await;
+    ledger.release(&[key], &old).await.expect("an answer");
+    assert!(!matches!(ledger.read(&[key]).await.expect("an answer")[..], [Some(State::Claimed { .. })]));
 }
 
 /// A ledger at the server, which answers.

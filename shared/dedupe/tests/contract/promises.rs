@@ -80,7 +80,7 @@ async fn someone_elses_claim_is_found_with_its_age(ledger: &dyn Ledger) {
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
     loop {
         let found = ledger.claim(&[key.into()], &second, 0).await.expect("an answer");
-        let [Claimed::Found(State::Claimed { claim, age })] = &found[..] else { panic!("{found:?}") };
+        let [Claimed::Found(State::Claimed { claim, age, .. })] = &found[..] else { panic!("{found:?}") };
         assert_eq!(*claim, first);
         assert!(*age < Duration::from_secs(60), "{age:?}");
         // The age grows by the ledger's clock.
@@ -96,16 +96,18 @@ async fn a_claim_is_taken_over_only_as_it_was_read(ledger: &dyn Ledger) {
     let (key, dead, heir, late) = (key(), claim("s1", 7), claim("s2", 0), claim("s3", 0));
     won(ledger, key, &dead).await;
     let other = Claim { base_offset: 8, ..dead.clone() };
-    let wrong = Want { key, instead_of: Some(other) };
+    let (first, second) = (PayloadHash::of(b"first"), PayloadHash::of(b"second"));
+    let wrong = Want { key, payload: first, instead_of: Some(other) };
     assert!(matches!(&ledger.claim(&[wrong], &heir, 0).await.expect("an answer")[..], [Claimed::Found(_)]));
-    let want = Want { key, instead_of: Some(dead.clone()) };
+    let want = Want { key, payload: second, instead_of: Some(dead.clone()) };
     assert_eq!(ledger.claim(std::slice::from_ref(&want), &heir, 0).await.expect("an answer"), [Claimed::Won]);
     // After a lost reply the same call wins again; another's comes too late.
     assert_eq!(ledger.claim(std::slice::from_ref(&want), &heir, 0).await.expect("an answer"), [Claimed::Won]);
     let found = ledger.claim(&[want], &late, 0).await.expect("an answer");
-    assert!(matches!(&found[..], [Claimed::Found(State::Claimed { claim, .. })] if *claim == heir), "{found:?}");
+    let [Claimed::Found(State::Claimed { claim, payload, .. })] = &found[..] else { panic!("{found:?}") };
+    assert_eq!((claim, *payload), (&heir, second), "the claim says what its event says");
     // A key that is free is won whatever was to be taken over.
-    let free = Want { key: self::key(), instead_of: Some(dead) };
+    let free = Want { key: self::key(), payload: first, instead_of: Some(dead) };
     assert_eq!(ledger.claim(&[free], &heir, 0).await.expect("an answer"), [Claimed::Won]);
 }
 
@@ -200,7 +202,7 @@ async fn a_dead_letter_is_reopened_by_its_number(ledger: &dyn Ledger) {
     // Only who knows of it takes it over.
     let late = ledger.claim(&[key.into()], &claim, 0).await.expect("an answer");
     assert!(matches!(late[..], [Claimed::Found(State::Claimed { .. })]), "{late:?}");
-    let want = Want { key, instead_of: Some(kept) };
+    let want = Want { instead_of: Some(kept), ..key.into() };
     assert_eq!(ledger.claim(&[want], &claim, 0).await.expect("an answer"), [Claimed::Won]);
     let rejecting = NewState::Rejecting { payload: second, rejection: Rejection::new(Reason::TypeMismatch, "again") };
     assert_eq!(swap(Expected::Claimed(claim.clone()), rejecting).await, Swapped::Yes);
@@ -276,9 +278,9 @@ async fn old_claims_are_listed(ledger: &dyn Ledger) {
     won(ledger, settled, &claim).await;
     ledger.settle(&[(settled, PayloadHash::of(b"x"))], &claim, HOUR).await.expect("settled");
     let listed = ledger.undecided(Duration::ZERO).await.expect("a list");
-    assert!(listed.contains(&(old, claim.clone())));
-    assert!(!listed.iter().any(|(key, _)| *key == settled));
-    assert!(!ledger.undecided(HOUR).await.expect("a list").iter().any(|(key, _)| *key == old));
+    assert!(listed.contains(&(old, claim.clone(), PayloadHash::UNKNOWN)));
+    assert!(!listed.iter().any(|(key, ..)| *key == settled));
+    assert!(!ledger.undecided(HOUR).await.expect("a list").iter().any(|(key, ..)| *key == old));
     ledger.release(&[old], &claim).await.expect("released");
 }
 

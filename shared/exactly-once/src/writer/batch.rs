@@ -109,7 +109,7 @@ impl Writer {
             }
             (bytes, version) = (bytes + entry.size, entry.schema);
             entry.phase = Phase::Batched;
-            wants.push(Want { key, instead_of });
+            wants.push(Want { key, payload: entry.payload, instead_of });
             self.queue.pop_front();
         }
         if wants.is_empty() {
@@ -356,7 +356,7 @@ impl Writer {
             if !sent {
                 self.begin(key, None);
             } else if let Some(entry) = self.entries.get_mut(&key) {
-                entry.phase = Phase::Fencing { claim: batch.claim.clone(), own: true };
+                entry.phase = Phase::Fencing { claim: batch.claim.clone(), payload: entry.payload, own: true };
             }
         }
     }

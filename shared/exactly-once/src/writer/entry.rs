@@ -32,10 +32,11 @@ pub(super) enum Phase {
     Batched,
     /// Someone else's; looked at again when the timer fires.
     Held,
-    /// Waits for the fence of the claim's stream. `own`: the claim is known to stand for a request of ours.
-    Fencing { claim: Claim, own: bool },
-    /// Its row stands, as a fence said; the key is being told so.
-    Marking { call: Option<CallId>, claim: Claim, failures: u32 },
+    /// Waits for the fence of the claim's stream. `payload` is what the claim says; `own`: it is known to stand for a request of
+    /// ours.
+    Fencing { claim: Claim, payload: PayloadHash, own: bool },
+    /// Its row stands, as a fence said; the key is being told so, and that the row says `payload`.
+    Marking { call: Option<CallId>, claim: Claim, payload: PayloadHash, failures: u32 },
     /// It was a dead letter and was redriven since; the key is being told to say `claim` in place of what `stands`.
     Reopening { call: Option<CallId>, stands: Expected, claim: Claim, failures: u32 },
     /// On its way to a dead letter.

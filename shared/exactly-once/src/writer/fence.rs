@@ -2,12 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{
-    Writer,
-    entry::{Landed, Phase},
-    normal::move_time,
-};
-use crate::{Claim, EventKey, Expected, NewState, Output, Time, is_reopening};
+use super::{Writer, entry::Phase, normal::move_time};
+use crate::{Claim, EventKey, Expected, NewState, Output, PayloadHash, Time, is_reopening};
 
 /// How many fences are remembered.
 const REMEMBERED: usize = 1024;
@@ -75,21 +71,23 @@ impl Writer {
             self.fenced.pop_front();
         }
         self.fenced.push_back((stream.clone(), rows));
-        let waiting: Vec<(EventKey, Claim, bool)> = self
+        let waiting: Vec<(EventKey, Claim, PayloadHash, bool)> = self
             .entries
             .iter()
             .filter_map(|(key, entry)| match &entry.phase {
-                Phase::Fencing { claim, own } if claim.write_stream == *stream => Some((*key, claim.clone(), *own)),
+                Phase::Fencing { claim, payload, own } if claim.write_stream == *stream => {
+                    Some((*key, claim.clone(), *payload, *own))
+                }
                 _ => None,
             })
             .collect();
         let mut landed: Option<(Claim, Vec<EventKey>)> = None;
-        for (key, claim, own) in waiting {
+        for (key, claim, payload, own) in waiting {
             // All of our own that wait here were in one request: one is in flight a stream.
             if own && rows > claim.base_offset {
                 landed.get_or_insert_with(|| (claim, Vec::new())).1.push(key);
             } else {
-                self.decide(key, claim, rows);
+                self.decide(key, claim, payload, rows);
             }
         }
         if let Some((claim, members)) = landed {
@@ -106,12 +104,13 @@ impl Writer {
     }
 
     /// `claim` was read from the event's key, and its stream holds `rows` rows for ever. Beyond the claim's offset: the
-    /// event is a row, and its key is told so by compare-and-set, for the owner may have refused the row meanwhile. Not
-    /// beyond: the claim will never be a row, and may be taken over.
-    pub(super) fn decide(&mut self, key: EventKey, claim: Claim, rows: i64) {
+    /// event is a row that says what the claim said, which need not be what our deliveries say, and its key is told so by
+    /// compare-and-set, for the owner may have refused the row meanwhile. Not beyond: the claim will never be a row, and may be
+    /// taken over.
+    pub(super) fn decide(&mut self, key: EventKey, claim: Claim, payload: PayloadHash, rows: i64) {
         if rows > claim.base_offset {
             if let Some(entry) = self.entries.get_mut(&key) {
-                entry.phase = Phase::Marking { call: None, claim, failures: 0 };
+                entry.phase = Phase::Marking { call: None, claim, payload, failures: 0 };
                 self.send_mark(key);
             }
             return;
@@ -123,24 +122,16 @@ impl Writer {
         let id = self.call();
         let window = self.limits.window;
         let Some(entry) = self.entries.get_mut(&key) else { return };
-        let payload = entry.payload;
-        let Phase::Marking { call, claim, .. } = &mut entry.phase else { return };
+        let Phase::Marking { call, claim, payload, .. } = &mut entry.phase else { return };
         *call = Some(id);
         let swap = Output::Swap {
             call: id,
             key,
             expected: Expected::Claimed(claim.clone()),
-            new: NewState::Done { payload, window },
+            new: NewState::Done { payload: *payload, window },
             generation: self.generation,
         };
         self.out.push(swap);
-    }
-
-    /// The key says that the event is a row, by our own swap.
-    pub(super) fn marked(&mut self, key: EventKey) {
-        if let Some(entry) = self.entries.get(&key) {
-            self.finish(key, Landed::Found, entry.payload);
-        }
     }
 
     /// What an entry's timer means.

@@ -32,7 +32,7 @@ impl Writer {
                 self.out.push(Output::WriteDeadLetter { key, rejection });
             }
             Some(State::Rejecting { payload, .. }) => self.found_other_rejecting(key, payload),
-            Some(State::Claimed { claim, age }) => self.found_claim(now, key, claim, age),
+            Some(State::Claimed { claim, payload, age }) => self.found_claim(now, key, (claim, payload), age),
         }
     }
 
@@ -48,11 +48,11 @@ impl Writer {
         self.forget(key);
     }
 
-    fn found_claim(&mut self, now: Time, key: EventKey, claim: Claim, age: Duration) {
+    fn found_claim(&mut self, now: Time, key: EventKey, (claim, payload): (Claim, PayloadHash), age: Duration) {
         match &self.stream {
             OwnStream::Open { id, next, .. } if *id == claim.write_stream && claim.owner == self.owner => {
                 if claim.base_offset < *next {
-                    self.found_own_row(key, claim);
+                    self.found_own_row(key, claim, payload);
                 } else {
                     self.alarm(Alarm::UnknownOwnClaim { key, claim });
                     self.hold(now, key);
@@ -62,12 +62,12 @@ impl Writer {
             OwnStream::None { .. } | OwnStream::Creating { .. } | OwnStream::Open { .. } => {}
         }
         if let Some(rows) = self.fenced_rows(&claim.write_stream) {
-            self.decide(key, claim, rows);
+            self.decide(key, claim, payload, rows);
         } else if self.fences.contains_key(&claim.write_stream) {
-            self.await_fence(key, claim);
+            self.await_fence(key, claim, payload);
         } else if claim.owner == self.owner || (age >= self.limits.suspect_after && now >= self.next_fence) {
             let (stream, own) = (claim.write_stream.clone(), claim.owner == self.owner);
-            self.await_fence(key, claim);
+            self.await_fence(key, claim, payload);
             self.fence(now, stream, own);
         } else {
             self.hold(now, key);
@@ -75,21 +75,20 @@ impl Writer {
     }
 
     /// A claim of ours below our stream's end: its row stands, and only the ledger was never told.
-    fn found_own_row(&mut self, key: EventKey, claim: Claim) {
-        let Some(entry) = self.entries.get(&key) else { return };
+    fn found_own_row(&mut self, key: EventKey, claim: Claim, payload: PayloadHash) {
         let settling = self.unsettled.iter().find_map(|settlement| settlement.payload_of(&key));
-        let payload = settling.unwrap_or(entry.payload);
+        let payload = settling.unwrap_or(payload);
         self.finish(key, Landed::Found, payload);
         if settling.is_none() {
             self.settle(claim, vec![(key, payload)]);
         }
     }
 
-    fn await_fence(&mut self, key: EventKey, claim: Claim) {
+    fn await_fence(&mut self, key: EventKey, claim: Claim, payload: PayloadHash) {
         if self.stopping {
             self.send_back_whatever(key);
         } else if let Some(entry) = self.entries.get_mut(&key) {
-            entry.phase = Phase::Fencing { claim, own: false };
+            entry.phase = Phase::Fencing { claim, payload, own: false };
         }
     }
 

@@ -186,7 +186,10 @@ impl Writer {
     /// Begins what can be begun: a stream where one is wanted, a request where none is in flight.
     fn go_on(&mut self, now: Time) {
         if self.stopping {
-            if self.entries.is_empty() && self.batch.is_none() && matches!(self.stream, OwnStream::Open { .. }) {
+            let is_done = self.entries.is_empty() && self.batch.is_none();
+            // What waits to be tried again has no time for it: the fence decides it.
+            let waits = self.batch.as_ref().is_some_and(|batch| batch.retry_at().is_some());
+            if (is_done || waits) && matches!(self.stream, OwnStream::Open { .. }) {
                 self.rotate(now);
             }
             return;

@@ -82,7 +82,10 @@ impl Writer {
     pub(super) fn swapped(&mut self, now: Time, by: CallId, key: EventKey, result: Swapped) {
         let Some(entry) = self.entries.get_mut(&key).filter(|entry| entry.swaps_by(by)) else { return };
         match (&entry.phase, result) {
-            (Phase::Marking { .. }, Swapped::Yes) => self.marked(key),
+            (Phase::Marking { payload, .. }, Swapped::Yes) => {
+                let payload = *payload;
+                self.finish(key, Landed::Found, payload);
+            }
             (Phase::Marking { .. } | Phase::Reopening { .. }, Swapped::No(state)) => self.found(now, key, state),
             (Phase::Reopening { claim, .. }, Swapped::Yes) => {
                 let claim = claim.clone();

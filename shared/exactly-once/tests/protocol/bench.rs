@@ -43,7 +43,12 @@ pub(crate) fn claim(owner: Owner, stream: &str, base_offset: i64) -> Claim {
 }
 
 pub(crate) fn held(claim: Claim, age: u64) -> Claimed {
-    Claimed::Found(State::Claimed { claim, age: Duration::from_secs(age) })
+    held_with(claim, PayloadHash::UNKNOWN, age)
+}
+
+/// A claim that says what its event says.
+pub(crate) fn held_with(claim: Claim, payload: PayloadHash, age: u64) -> Claimed {
+    Claimed::Found(State::Claimed { claim, payload, age: Duration::from_secs(age) })
 }
 
 impl Bench {

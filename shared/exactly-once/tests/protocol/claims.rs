@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use exactly_once::{Answer, Claimed, Expected, Input, NewState, Output, Retry, State, Swapped};
 
-use crate::bench::{Bench, ME, OTHER, claim, held, key, payload};
+use crate::bench::{Bench, ME, OTHER, claim, held, held_with, key, payload};
 
 #[test]
 fn losers_leave_before_anything_is_sent() {
@@ -119,6 +119,38 @@ fn a_suspected_owner_is_fenced_and_its_rows_decide() {
     assert_eq!(wants[0].instead_of, Some(claim(OTHER, "x", 5)));
     bench.feed(Input::Claimed { call, results: vec![Claimed::Won] });
     assert_eq!(bench.sent().rows, [key(2)]);
+}
+
+#[test]
+fn a_fenced_row_says_what_its_claim_said() {
+    // The dead owner's row is of another event with this id: ours is a conflict, and the key says what the row says.
+    let mut bench = Bench::open();
+    bench.offer(1);
+    bench.claimed(vec![held_with(claim(OTHER, "x", 4), payload(7), 90)]);
+    bench.fenced(5);
+    let (_, new) = bench.swapped(Swapped::Yes);
+    assert!(matches!(new, NewState::Done { payload: says, .. } if says == payload(7)), "{new:?}");
+    assert_eq!(bench.answer(), Answer::Conflict);
+
+    // Of a claim that does not tell nobody knows: the key does not pretend to.
+    bench.offer(2);
+    bench.claimed(vec![held(claim(OTHER, "x", 4), 90)]);
+    let (_, new) = bench.swapped(Swapped::Yes);
+    assert!(matches!(new, NewState::Done { payload, .. } if payload.is_unknown()), "{new:?}");
+    assert_eq!(bench.answer(), Answer::Duplicate);
+
+    // Our own, which nobody settled.
+    bench.offer(3);
+    bench.claimed(vec![held_with(claim(ME, "s1", 0), payload(7), 1)]);
+    assert_eq!(bench.answer(), Answer::Conflict);
+    assert_eq!(bench.settled(), [key(3)]);
+}
+
+#[test]
+fn a_claim_says_what_its_event_says() {
+    let mut bench = Bench::open();
+    bench.offer(1);
+    assert_eq!(bench.asked().1[0].payload, payload(1));
 }
 
 #[test]

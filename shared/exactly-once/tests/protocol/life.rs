@@ -96,6 +96,40 @@ fn a_stop_with_an_unknown_outcome_asks_the_fence() {
 }
 
 #[test]
+fn a_stop_waits_for_no_backoff() {
+    // A request that would be sent again: before the stop, and after it.
+    for stops_first in [false, true] {
+        for reply in [AppendReply::Unknown, AppendReply::Exhausted, AppendReply::SchemaLags] {
+            let mut bench = Bench::open();
+            bench.offer(1);
+            let sent = bench.won();
+            if stops_first {
+                bench.feed(Input::Stop);
+            }
+            bench.reply(sent.call, reply);
+            if !stops_first {
+                bench.nothing();
+                bench.feed(Input::Stop);
+            }
+            assert!(bench.fenced(2));
+            assert_eq!(bench.answer(), Answer::Written);
+            bench.settled();
+            assert!(bench.writer.is_finished());
+        }
+    }
+    // A claim of which nobody knows.
+    let mut bench = Bench::open();
+    bench.offer(1);
+    let (call, ..) = bench.asked();
+    bench.feed(Input::ClaimUnknown { call });
+    bench.feed(Input::Stop);
+    let (stream, _) = bench.fence();
+    assert_eq!(bench.answer(), Answer::Retry(Retry::Stopping));
+    bench.feed(Input::Fenced { stream, rows: 1 });
+    assert!(bench.writer.is_finished());
+}
+
+#[test]
 fn a_stop_lets_go_of_what_others_hold() {
     let mut bench = Bench::open();
     bench.offer(1);

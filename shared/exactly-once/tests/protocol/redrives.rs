@@ -1,6 +1,6 @@
 //! Dead letters that are tried again.
 
-use exactly_once::{Answer, Claimed, Expected, NewState, Retry, State, Swapped, Verdict};
+use exactly_once::{Answer, Claimed, Expected, NewState, PayloadHash, Retry, State, Swapped, Verdict};
 
 use crate::bench::{Bench, key, payload, rejection};
 
@@ -103,7 +103,7 @@ fn a_reopening_whose_answer_is_lost_is_asked_again() {
     bench.wake();
     // It had taken place: nothing was sent under that claim, so it needs no fence.
     let NewState::Claimed(kept) = new else { panic!("{new:?}") };
-    let found = State::Claimed { claim: kept.clone(), age: std::time::Duration::ZERO };
+    let found = State::Claimed { claim: kept.clone(), payload: PayloadHash::UNKNOWN, age: std::time::Duration::ZERO };
     let (_, new) = bench.swapped(Swapped::No(Some(found)));
     assert_ne!(new, NewState::Claimed(kept.clone()), "each call has a claim of its own");
     let (_, wants, _) = bench.asked();

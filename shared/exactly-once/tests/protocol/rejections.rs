@@ -35,11 +35,13 @@ fn a_rejected_event_that_is_a_row_stays_one() {
 fn a_rejected_event_in_someones_hands_is_waited_for_and_then_decided() {
     let mut bench = Bench::open();
     reject(&mut bench, 1);
-    let young = State::Claimed { claim: claim(OTHER, "x", 3), age: std::time::Duration::from_secs(1) };
+    let young =
+        State::Claimed { claim: claim(OTHER, "x", 3), payload: payload(1), age: std::time::Duration::from_secs(1) };
     bench.swapped(Swapped::No(Some(young)));
     bench.nothing();
     bench.wake();
-    let old = State::Claimed { claim: claim(OTHER, "x", 3), age: std::time::Duration::from_secs(90) };
+    let old =
+        State::Claimed { claim: claim(OTHER, "x", 3), payload: payload(1), age: std::time::Duration::from_secs(90) };
     bench.swapped(Swapped::No(Some(old)));
     assert!(!bench.fenced(3));
     let (expected, _) = bench.swapped(Swapped::Yes);
@@ -122,7 +124,7 @@ fn a_bad_row_whose_key_was_taken_over_leaves_its_request_too() {
     bench.offer(1);
     let sent = bench.won();
     bench.bad(sent.call, &[0]);
-    let taken = State::Claimed { claim: claim(OTHER, "y", 0), age: std::time::Duration::ZERO };
+    let taken = State::Claimed { claim: claim(OTHER, "y", 0), payload: payload(1), age: std::time::Duration::ZERO };
     bench.swapped(Swapped::No(Some(taken)));
     bench.nothing();
     // The request dissolved, and its offset is free.

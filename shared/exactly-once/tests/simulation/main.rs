@@ -49,6 +49,7 @@ fn weakened_worlds_are_caught() {
         Weakness::LedgerForgets,
         Weakness::SuspectsWithoutFence,
         Weakness::NumbersForgotten,
+        Weakness::PayloadsForgotten,
     ] {
         let caught = (0..3_000).find_map(|seed| World::new(seed, weakness).run().err());
         assert!(caught.is_some(), "{weakness:?} was not caught");

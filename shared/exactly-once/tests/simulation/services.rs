@@ -17,7 +17,7 @@ use crate::world::Weakness;
 
 #[derive(Default)]
 struct WriteStream {
-    rows: Vec<EventKey>,
+    rows: Vec<(EventKey, PayloadHash)>,
     finalized: bool,
 }
 
@@ -27,16 +27,20 @@ pub(crate) struct Append {
     pub(crate) stream: Arc<str>,
     pub(crate) offset: i64,
     pub(crate) rows: Vec<EventKey>,
+    /// What the rows say.
+    pub(crate) payloads: Vec<PayloadHash>,
 }
+
+/// A dead letter: its event, how often that was redriven before, and what it said.
+type Letter = (EventKey, u8, PayloadHash);
 
 pub(crate) struct Services {
     pub(crate) weakness: Weakness,
     streams: BTreeMap<Arc<str>, WriteStream>,
     ledger: BTreeMap<EventKey, Option<Stored>>,
-    /// By how often the event was redriven before, and what it said.
-    dead_letters: BTreeMap<(EventKey, u8), PayloadHash>,
+    dead_letters: BTreeSet<Letter>,
     /// The dead letters that were published again.
-    redriven: BTreeSet<(EventKey, u8)>,
+    redriven: BTreeSet<Letter>,
     /// The events that the table refuses for now.
     pub(crate) refused: BTreeSet<EventKey>,
     frozen: BTreeMap<(u64, RequestId), Vec<EventKey>>,
@@ -49,7 +53,7 @@ impl Services {
             weakness,
             streams: BTreeMap::new(),
             ledger: BTreeMap::new(),
-            dead_letters: BTreeMap::new(),
+            dead_letters: BTreeSet::new(),
             redriven: BTreeSet::new(),
             refused: BTreeSet::new(),
             frozen: BTreeMap::new(),
@@ -58,38 +62,45 @@ impl Services {
     }
 
     pub(crate) fn rows_of(&self, key: &EventKey) -> usize {
-        self.streams.values().flat_map(|stream| &stream.rows).filter(|row| *row == key).count()
+        self.streams.values().flat_map(|stream| &stream.rows).filter(|(row, _)| row == key).count()
+    }
+
+    /// Whether a row, or a dead letter, of the event says this.
+    pub(crate) fn says(&self, key: &EventKey, payload: PayloadHash) -> bool {
+        let rows = self.streams.values().flat_map(|stream| &stream.rows);
+        let letters = self.dead_letters.iter().map(|(key, _, says)| (key, says));
+        rows.map(|(key, says)| (key, says)).chain(letters).any(|(found, says)| found == key && says.agrees(payload))
     }
 
     /// Whether this try of the event, or a later one, ended as a dead letter.
     pub(crate) fn is_dead_letter(&self, key: &EventKey, redrives: u8) -> bool {
-        self.dead_letters.range((*key, redrives)..=(*key, u8::MAX)).next().is_some()
+        self.dead_letters.iter().any(|(found, number, _)| found == key && *number >= redrives)
     }
 
     /// The event's dead letters that were not published again.
     pub(crate) fn open_dead_letters(&self, key: &EventKey) -> usize {
-        let all = self.dead_letters.range((*key, 0)..=(*key, u8::MAX));
-        all.filter(|(letter, _)| !self.redriven.contains(letter)).count()
+        let all = self.dead_letters.iter().filter(|(found, ..)| found == key);
+        all.filter(|letter| !self.redriven.contains(*letter)).count()
     }
 
     /// A dead letter to publish again, perhaps not for the first time: the event as its next try.
     pub(crate) fn redrive(&mut self, rng: &mut StdRng) -> Option<(EventKey, PayloadHash)> {
-        let few = self.dead_letters.iter().filter(|((_, redrives), _)| *redrives < 3);
-        let (letter, payload) = few.choose(rng)?;
-        self.redriven.insert(*letter);
-        Some((letter.0, payload.redriven(letter.1 + 1)))
+        let few = self.dead_letters.iter().filter(|(_, redrives, _)| *redrives < 3);
+        let (key, redrives, payload) = *few.choose(rng)?;
+        self.redriven.insert((key, redrives, payload));
+        Some((key, payload.redriven(redrives + 1)))
     }
 
     /// Everything that must hold at any time.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let rows: Vec<&EventKey> = self.streams.values().flat_map(|stream| &stream.rows).collect();
+        let rows: Vec<&EventKey> = self.streams.values().flat_map(|stream| &stream.rows).map(|(key, _)| key).collect();
         let events: BTreeSet<&EventKey> = rows.iter().copied().collect();
         if events.len() < rows.len() {
             return Err("an event is two rows".into());
         }
-        let mut open = self.dead_letters.keys().filter(|letter| !self.redriven.contains(letter));
-        match open.find(|(key, _)| events.contains(key)) {
-            Some((key, redrives)) => Err(format!("{key} is a row and a dead letter after {redrives} redrives")),
+        let mut open = self.dead_letters.iter().filter(|letter| !self.redriven.contains(*letter));
+        match open.find(|(key, ..)| events.contains(key)) {
+            Some((key, redrives, _)) => Err(format!("{key} is a row and a dead letter after {redrives} redrives")),
             None => Ok(()),
         }
     }
@@ -140,7 +151,7 @@ impl Services {
         }
         self.names_only(append)?;
         let stream = self.streams.get_mut(&append.stream).ok_or("the stream is there")?;
-        stream.rows.extend(&append.rows);
+        stream.rows.extend(append.rows.iter().copied().zip(append.payloads.iter().copied()));
         self.check()?;
         Ok(AppendReply::Committed { offset: Some(append.offset) })
     }
@@ -174,10 +185,14 @@ impl Services {
             let slot = self.ledger.entry(want.key).or_default();
             match (self.weakness, &want.instead_of) {
                 (Weakness::SwapsDoNotCompare, Some(_)) => {
-                    *slot = Some(Stored::Claimed { claim: claim.clone(), at: now });
+                    *slot = Some(Stored::Claimed { claim: claim.clone(), payload: want.payload, at: now });
                     Claimed::Won
                 }
-                (_, instead_of) => rules::claim(slot, now, claim, instead_of.as_ref()),
+                (Weakness::PayloadsForgotten, _) => {
+                    let want = Want { payload: PayloadHash::UNKNOWN, ..want.clone() };
+                    rules::claim(slot, now, claim, &want)
+                }
+                _ => rules::claim(slot, now, claim, want),
             }
         });
         claimed.collect()
@@ -217,7 +232,7 @@ impl Services {
     }
 
     pub(crate) fn write_dead_letter(&mut self, key: EventKey, payload: PayloadHash) -> Result<(), String> {
-        self.dead_letters.insert((key, payload.redrives()), payload);
+        self.dead_letters.insert((key, payload.redrives(), payload.redriven(0)));
         self.check()
     }
 }

@@ -29,6 +29,8 @@ pub(crate) enum Weakness {
     LedgerForgets,
     /// The ledger does not keep which of an event's dead letters stands.
     NumbersForgotten,
+    /// A claim does not keep what its event says.
+    PayloadsForgotten,
 }
 
 /// What a run saw.
@@ -109,8 +111,8 @@ struct Message {
 struct Call {
     incarnation: u64,
     output: Output,
-    /// What the event of a dead letter says.
-    payload: Option<PayloadHash>,
+    /// What the events of an append, or of a dead letter, say.
+    payloads: Vec<PayloadHash>,
     /// The caller was told that nobody knows: what is left of the call may still arrive.
     zombie: bool,
 }
@@ -135,14 +137,14 @@ impl World {
         let mut messages = Vec::new();
         for event in 0..rng.random_range(1..=5_u8) {
             let key = EventKey::from_bytes([event; 16]);
-            let payload = PayloadHash::from_bits(u64::from(event));
+            let payload = PayloadHash::from_bits(u64::from(event) + 1);
             let rejected = if rng.random_bool(0.15) { rng.random_range(0.2..=1.0) } else { 0.0 };
             if rng.random_bool(0.15) {
                 services.refused.insert(key);
             }
             for copy in 0..rng.random_range(1..=2_u64) {
-                let conflicts = copy == 1 && rng.random_bool(0.1);
-                let payload = if conflicts { PayloadHash::from_bits(u64::from(event) + 1000) } else { payload };
+                let conflicts = copy == 1 && rng.random_bool(0.2);
+                let payload = if conflicts { PayloadHash::from_bits(u64::from(event) + 1001) } else { payload };
                 messages.push(Message { key, payload, rejected, acked: false, outstanding: Vec::new() });
             }
         }
@@ -355,7 +357,7 @@ impl World {
 
     /// The call arrives, and its reply too, unless the caller does not wait any more.
     fn carry_out(&mut self, call: Call) -> Result<(), String> {
-        let Call { incarnation, output, payload, zombie } = call;
+        let Call { incarnation, output, payloads, zombie } = call;
         let reply = match output {
             Output::CreateStream => Input::StreamCreated { stream: self.services.create_stream() },
             Output::Claim { call, wants, claim, .. } => {
@@ -363,7 +365,7 @@ impl World {
                 Input::Claimed { call, results: self.services.claim(self.now, &wants, &claim) }
             }
             Output::Append { call, request, stream, offset, rows, .. } => {
-                let append = Append { request: (incarnation, request), stream, offset, rows };
+                let append = Append { request: (incarnation, request), stream, offset, rows, payloads };
                 let reply = self.services.append(&append, &mut self.rng, self.faults)?;
                 self.seen.bad_rows += usize::from(matches!(reply, exactly_once::AppendReply::BadRows(_)));
                 Input::Appended { call, reply }
@@ -381,8 +383,8 @@ impl World {
                 Input::Fenced { stream, rows }
             }
             Output::WriteDeadLetter { key, .. } => {
-                self.services
-                    .write_dead_letter(key, payload.ok_or("a dead letter of an event that is in nobody's hands")?)?;
+                let payload = payloads.first().ok_or("a dead letter of an event that is in nobody's hands")?;
+                self.services.write_dead_letter(key, *payload)?;
                 Input::DeadLettered { key, written: true }
             }
             Output::Answer { .. } | Output::Forget { .. } | Output::Alarm(_) => return Ok(()),
@@ -408,11 +410,13 @@ impl World {
                 }
                 Output::Alarm(alarm) => return Err(format!("{alarm:?}")),
                 output => {
-                    let payload = match &output {
-                        Output::WriteDeadLetter { key, .. } => self.loaders[at].hand.get(key).copied(),
-                        _ => None,
+                    let events = match &output {
+                        Output::WriteDeadLetter { key, .. } => std::slice::from_ref(key),
+                        Output::Append { rows, .. } => rows,
+                        _ => &[],
                     };
-                    self.calls.push(Call { incarnation, output, payload, zombie: false });
+                    let payloads = events.iter().filter_map(|key| self.loaders[at].hand.get(key).copied()).collect();
+                    self.calls.push(Call { incarnation, output, payloads, zombie: false });
                 }
             }
         }
@@ -447,6 +451,9 @@ impl World {
         message.acked |= !lost;
         let rows = self.services.rows_of(&message.key);
         let dead = self.services.is_dead_letter(&message.key, message.payload.redrives());
+        if answer != Answer::Conflict && !self.services.says(&message.key, message.payload) {
+            return Err(format!("{} was answered {answer:?}, and nothing says what it said", message.key));
+        }
         // A dead letter beside a row was redriven: that is looked after where either is written. An old copy may have become the
         // row then, and who is told late may have been redriven meanwhile.
         match (answer, rows, dead) {

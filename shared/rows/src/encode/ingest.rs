@@ -29,6 +29,8 @@ pub struct Ingest<'a> {
     pub write_stream: &'a str,
     /// The row's offset in it; `None` on the default stream.
     pub write_offset: Option<i64>,
+    /// What the event said, by its hash, where that may be known.
+    pub payload_hash: Option<i64>,
 }
 
 /// A field's value.
@@ -54,6 +56,7 @@ pub(super) fn write(table: &Plan, ingest: &Ingest<'_>, out: &mut Vec<u8>) {
         ("delivery_attempt", ingest.delivery_attempt.map(|attempt| Datum::Number(attempt.into()))),
         ("write_stream", text(ingest.write_stream)),
         ("write_offset", ingest.write_offset.map(Datum::Number)),
+        (TableSchema::PAYLOAD_HASH, ingest.payload_hash.map(Datum::Number)),
     ];
     let start = begin_message(out, *tag);
     for (index, (name, datum)) in fields.into_iter().enumerate() {

@@ -132,6 +132,7 @@ fn ingest_is_appended() {
         delivery_attempt: None,
         write_stream: "s1",
         write_offset: Some(0),
+        payload_hash: Some(7),
     };
     let mut row = Vec::new();
     encoder.encode(br#"{"c":"v"}"#, &mut row).expect("a row");
@@ -139,7 +140,7 @@ fn ingest_is_appended() {
     let expected = json!({"c": "v", "ingest": {
         "event_id": "e-1", "message_id": "77", "source": "shop",
         "received_at": 1_706_781_886_000_000_i64, "published_at": 1_706_781_887_000_000_i64,
-        "loaded_at": 1_706_781_888_000_000_i64, "write_stream": "s1", "write_offset": 0,
+        "loaded_at": 1_706_781_888_000_000_i64, "write_stream": "s1", "write_offset": 0, "payload_hash": 7,
     }});
     assert_eq!(decode(&encoder, &row), expected);
 }
