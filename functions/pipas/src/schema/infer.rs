@@ -245,7 +245,7 @@ lookup: { stops: { file: stops.csv, key: stop_id, from: /stop_id, columns: { sto
 filter: { has: [/time] }";
         let sample = r#"{"trip":"t","stops":[{"stop_id":"A1","time":1},{"stop_id":"A2","gone":true}]}"#;
         let inferred = proposed(settings, sample, "{}");
-        assert_eq!(columns(&inferred.printed), ["stop_id", "time", "trip", "stop_name"]);
+        assert_eq!(columns(&inferred.printed), ["stop_id", "stop_name", "time", "trip"]);
         assert!(TableSchema::parse(&inferred.printed.to_string()).is_ok());
     }
 
