@@ -34,7 +34,6 @@ async fn a_compressed_body_that_is_not_whole_is_400_and_publishes_nothing() {
     let world = World::start().await;
     let whole = gzip(b"{\"n\":1}\n");
     let cut = |size: usize| [whole.as_slice(), &whole[..size]].concat();
-    let mut details = Vec::new();
     for (encoding, body) in [
         ("gzip", whole[..whole.len() - 3].to_vec()),
         ("gzip", cut(1)),
@@ -44,9 +43,9 @@ async fn a_compressed_body_that_is_not_whole_is_400_and_publishes_nothing() {
     ] {
         let (status, problem) = answer(world.post("chat", body).header("content-encoding", encoding)).await;
         assert_eq!((status, &problem["title"]), (StatusCode::BAD_REQUEST, &json!("Unreadable body")), "{problem}");
-        details.push(problem["detail"].as_str().unwrap_or_default().to_owned());
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        assert!(detail.starts_with("the body could not be read: ") && detail.contains(encoding), "{detail}");
     }
-    insta::assert_snapshot!(details.join("\n"));
     let (status, problem) = answer(world.post("chat", whole).header("content-encoding", "gzip, deflate")).await;
     assert_eq!(status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{problem}");
     assert_eq!(world.peer.state().requests, 0);
