@@ -1,5 +1,4 @@
-//! jq filters, by jaq: the language and the base of its library. Regular expressions, times, formats (`@csv`) and the functions of
-//! floating-point mathematics are not in it, nor is anything that sees more than the event.
+//! jq filters, by jaq: the language and its library, without what does or sees more than a change of the event.
 
 use anyhow::{anyhow, bail};
 use jaq_core::{
@@ -11,48 +10,18 @@ use jaq_core::{
 };
 use jaq_json::Val;
 
-/// Definitions of the standard library that stand on what is not here. `split` is there with one argument.
-const ABSENT: [&str; 27] = [
-    "@base64",
-    "@base64d",
-    "@html",
-    "@htmld",
-    "@uri",
-    "@urid",
-    "capture",
-    "debug",
-    "drem",
-    "fromdate",
-    "gamma",
-    "gsub",
-    "halt",
-    "halt_error",
-    "logb",
-    "match",
-    "nexttoward",
-    "pow10",
-    "scalb",
-    "scan",
-    "scan_",
-    "significand",
-    "splits",
-    "stderr",
-    "sub",
-    "test",
-    "todate",
-];
+/// What does or sees more than a change of an event, by name; definitions and what they stand on.
+const ABSENT: [&str; 7] = ["debug", "debug_empty", "env", "halt", "halt_error", "stderr", "stderr_empty"];
 
 /// A compiled filter.
 pub(super) struct Jq(Filter<Native<JustLut<Val>>>);
 
 impl Jq {
     pub(super) fn compile(code: &str) -> anyhow::Result<Self> {
-        let standard = jaq_std::defs().filter(|definition| {
-            let is_regex = definition.name == "split" && definition.args.len() > 1;
-            !is_regex && !ABSENT.contains(&definition.name)
-        });
+        let standard = jaq_std::defs().filter(|definition| !ABSENT.contains(&definition.name));
+        let functions = jaq_std::funs().filter(|(name, ..)| !ABSENT.contains(name));
         let definitions = jaq_core::defs().chain(standard).chain(jaq_json::defs());
-        let functions = jaq_core::funs().chain(jaq_std::base_funs()).chain(jaq_json::funs());
+        let functions = jaq_core::funs().chain(functions).chain(jaq_json::funs());
         let arena = Arena::default();
         let modules = Loader::new(definitions).load(&arena, File { code, path: () }).map_err(|errors| {
             let first = errors.into_iter().next().map(|(_, error)| unreadable(error));

@@ -125,6 +125,44 @@ mod tests {
     }
 
     #[test]
+    fn the_library_of_jq_is_there() {
+        for (patch, event, expected) in [
+            (r#".a |= sub("^0+"; "")"#, r#"{"a":"0042"}"#, r#"{"a":"42"}"#),
+            (r#".a |= gsub("(?<digit>[0-9])"; "<\(.digit)>")"#, r#"{"a":"a1b2"}"#, r#"{"a":"a<1>b<2>"}"#),
+            (r#"if .a | test("^x") then .b = 1 else . end"#, r#"{"a":"xy"}"#, r#"{"a":"xy","b":1}"#),
+            (
+                r#".a |= (capture("(?<y>[0-9]{4})/(?<m>[0-9]{2})") | "\(.y)-\(.m)")"#,
+                r#"{"a":"2024/02"}"#,
+                r#"{"a":"2024-02"}"#,
+            ),
+            (".a |= todate", r#"{"a":1706781886}"#, r#"{"a":"2024-02-01T10:04:46Z"}"#),
+            (".a |= fromdate", r#"{"a":"2024-02-01T10:04:46Z"}"#, r#"{"a":1706781886}"#),
+            (
+                r#".a |= (strptime("%d.%m.%Y %H:%M:%S") | mktime | todate)"#,
+                r#"{"a":"01.02.2024 10:04:46"}"#,
+                r#"{"a":"2024-02-01T10:04:46Z"}"#,
+            ),
+            (
+                r#".amount |= (sub(","; ".") | tonumber) | .created |= (strptime("%d/%m/%Y") | mktime | todate) | del(.debug)"#,
+                r#"{"amount":"1,50","created":"01/02/2024","debug":1}"#,
+                r#"{"amount":1.50,"created":"2024-02-01T00:00:00Z"}"#,
+            ),
+            (".a |= @base64", r#"{"a":"é"}"#, r#"{"a":"w6k="}"#),
+            (".a |= @base64d", r#"{"a":"w6k="}"#, r#"{"a":"é"}"#),
+            (".a |= @uri", r#"{"a":"a b&c"}"#, r#"{"a":"a%20b%26c"}"#),
+            (".a |= @html", r#"{"a":"<b>"}"#, r#"{"a":"&lt;b&gt;"}"#),
+            (".a |= (split(\", *\"; null) | length)", r#"{"a":"x,y"}"#, r#"{"a":2}"#),
+            (".a |= floor", r#"{"a":1.5}"#, r#"{"a":1}"#),
+        ] {
+            assert_eq!(patched(patch, event).as_deref(), Ok(expected), "{patch}");
+        }
+        for absent in ["env", "debug", "stderr", "halt", "halt_error", "input"] {
+            let error = patched(&format!("{{a: {absent}}}"), "{}").expect_err(absent);
+            assert!(error.contains("not a jq filter: undefined"), "{absent}: {error}");
+        }
+    }
+
+    #[test]
     fn what_is_nested_too_deeply_is_refused_before_it_is_read() {
         let nested = |depth: usize| format!("{{\"a\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
         for patch in [".b = 1", r#"[{"op":"add","path":"/b","value":1}]"#] {
