@@ -166,6 +166,16 @@ locals {
       EOT
     }
 
+    ledger_evicts = {
+      title    = "a full ledger deletes claims"
+      severity = "CRITICAL"
+      duration = "0s"
+      query    = "max(pipas_loader_ledger_evicts) > 0"
+      meaning  = <<-EOT
+        The ledger's `maxmemory-policy` is not `noeviction`: somebody changed it. Once its memory is full it forgets who claimed what, and an event may become two rows. Set it back.
+      EOT
+    }
+
     ledger_away = {
       title    = "the ledger does not answer"
       severity = "CRITICAL"
