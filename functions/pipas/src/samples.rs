@@ -11,7 +11,7 @@ use bytes::Bytes;
 use catalog::{Catalog, Stream};
 use event::Rejection;
 use rows::{Checker, Verdict};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use shape::{LeftOut, Part, Shape};
 
@@ -28,13 +28,17 @@ struct Checked {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     to_be_refused: bool,
     /// Why it would not be published: `filter`, or `lookup NAME`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    left_out: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
+    left_out: Option<LeftOut>,
     /// The values that lookups did not find, by lookup.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     not_found: BTreeMap<String, String>,
     #[serde(flatten)]
     verdict: Verdict,
+}
+
+fn as_text<S: Serializer>(left_out: &Option<LeftOut>, serializer: S) -> Result<S::Ok, S::Error> {
+    left_out.as_ref().map(ToString::to_string).serialize(serializer)
 }
 
 impl Checked {
@@ -58,15 +62,16 @@ struct Counts {
 impl Counts {
     fn add(&mut self, checked: &Checked) {
         match (&checked.left_out, checked.verdict.loaded) {
-            (Some(why), _) if *why == LeftOut::Filter.to_string() => self.filtered += 1,
-            (Some(_), _) => self.dropped += 1,
+            (Some(LeftOut::Filter), _) => {
+                self.filtered += 1;
+                // What the filter leaves out is not missed.
+                return;
+            }
+            (Some(LeftOut::Lookup(_)), _) => self.dropped += 1,
             (None, true) => self.loaded += 1,
             (None, false) => self.refused += 1,
         }
-        // What the filter leaves out is not missed.
-        if checked.left_out.as_deref() != Some("filter") {
-            checked.not_found.keys().for_each(|lookup| *self.not_found.entry(lookup.clone()).or_default() += 1);
-        }
+        checked.not_found.keys().for_each(|lookup| *self.not_found.entry(lookup.clone()).or_default() += 1);
     }
 
     /// What there is to say beside how many would be loaded; begins with a comma where there is something.
@@ -215,7 +220,7 @@ fn check<'c>(samples: &Samples<'c>, checkers: &mut BTreeMap<&'c str, Checker>) -
         .map(|(line, sample)| {
             let (verdict, left_out, not_found) = match sample {
                 Ok(Part { event, missing, left_out: None }) => (checker.check(&event, attributes), None, missing),
-                Ok(Part { missing, left_out: Some(why), .. }) => (Verdict::default(), Some(why.to_string()), missing),
+                Ok(Part { missing, left_out, .. }) => (Verdict::default(), left_out, missing),
                 Err(fault) => (Verdict::refused(fault), None, BTreeMap::new()),
             };
             let (file, stream) = (file.clone(), stream.name.clone());
@@ -241,15 +246,11 @@ pub(crate) fn shaped(
     let mut samples = Vec::new();
     for (line, document) in documents {
         let document = Bytes::copy_from_slice(document);
-        let shaped = match shape {
-            Some(shape) => shape.parts(&document, attributes),
-            None => {
-                let part = Part { event: document, missing: BTreeMap::new(), left_out: None };
-                samples.push((line, Ok(part)));
-                continue;
-            }
+        let Some(shape) = shape else {
+            samples.push((line, Ok(Part::from(document))));
+            continue;
         };
-        match shaped {
+        match shape.parts(&document, attributes) {
             Ok(shaped) if shaped.faults.count == 0 => {
                 samples.extend(shaped.parts.into_iter().map(|part| (line, Ok(part))));
             }
@@ -285,16 +286,11 @@ fn print(checked: &Checked) -> anyhow::Result<()> {
     let Checked { file, line, verdict, to_be_refused, left_out, not_found, .. } = checked;
     let place = format!("{}:{line}", file.display());
     let table = verdict.table.as_deref().unwrap_or("no table");
-    match (verdict.loaded, to_be_refused) {
-        _ if left_out.is_some() => {
-            println!(
-                "{place}: would not be loaded: left out by the stream's {}",
-                left_out.as_deref().unwrap_or_default()
-            );
-        }
-        (true, true) => println!("{place}: would be loaded into {table}, and must be refused"),
-        (true, false) => println!("{place}: would be loaded into {table}"),
-        (false, _) => println!("{place}: would be refused ({table})"),
+    match (left_out, verdict.loaded, to_be_refused) {
+        (Some(why), ..) => println!("{place}: would not be loaded: left out by the stream's {why}"),
+        (None, true, true) => println!("{place}: would be loaded into {table}, and must be refused"),
+        (None, true, false) => println!("{place}: would be loaded into {table}"),
+        (None, false, _) => println!("{place}: would be refused ({table})"),
     }
     for (lookup, value) in not_found {
         println!("  the lookup `{lookup}` does not find `{value}`");

@@ -21,12 +21,12 @@ pub(crate) const MAX_EVENTS: usize = 20_000;
 
 /// The body, decompressed, and the room that it takes; hold it until the body is answered.
 pub(crate) async fn read(
+    encoding: ContentEncoding,
     headers: &HeaderMap,
     body: Body,
     limit: usize,
     room: &Arc<Semaphore>,
 ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), ReceiverError> {
-    let encoding = ContentEncoding::of(headers)?;
     if encoding == ContentEncoding::Identity && says_more_than(limit, headers) {
         return Err(ReceiverError::LargeBody { limit });
     }

@@ -11,6 +11,7 @@ use http::HeaderMap;
 use rows::Verdict;
 use serde::Serialize;
 use serde_json::Value;
+use shape::LeftOut;
 use utoipa::ToSchema;
 
 use crate::{Receiver, body, error::ReceiverError, headers::Producer, intake::Intake, openapi};
@@ -142,9 +143,10 @@ async fn check(
     body: Body,
 ) -> Result<Json<Checked>, ReceiverError> {
     let producer = Producer::from_headers(headers)?;
-    let (body, _room) = body::read(headers, body, receiver.max_body_bytes, &receiver.room).await?;
+    let (body, _room) = body::read(producer.encoding, headers, body, receiver.max_body_bytes, &receiver.room).await?;
     let slices = body::slice(&body, producer.form)?;
     let parts = intake.parts(slices, &producer, MAX_SAMPLES)?;
+    let filtered = parts.iter().filter(|(_, part)| part.left_out == Some(LeftOut::Filter)).count();
     let checker = intake.checker();
     let events: Vec<CheckedEvent> = parts
         .into_iter()
@@ -169,7 +171,6 @@ async fn check(
         })
         .collect();
     let loaded = events.iter().filter(|event| event.loaded).count();
-    let filtered = events.iter().filter(|event| event.left_out.as_deref() == Some("filter")).count();
     Ok(Json(Checked { checked: events.len(), loaded, filtered, events }))
 }
 

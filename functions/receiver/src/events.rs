@@ -110,7 +110,7 @@ async fn take(
     body: Body,
 ) -> Result<Json<Accepted>, ReceiverError> {
     let producer = Producer::from_headers(headers)?;
-    let (body, _room) = body::read(headers, body, receiver.max_body_bytes, &receiver.room).await?;
+    let (body, _room) = body::read(producer.encoding, headers, body, receiver.max_body_bytes, &receiver.room).await?;
     let slices = body::slice(&body, producer.form)?;
     let count = slices.len();
     let mut publishing = TRACER.span("publish", SpanKind::Producer, trace.context());

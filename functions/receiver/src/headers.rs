@@ -32,6 +32,7 @@ pub(crate) enum Form {
 /// What all events of a request share.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Producer {
+    pub(crate) encoding: ContentEncoding,
     pub(crate) form: Form,
     pub(crate) ids: RequestIds,
     pub(crate) source: String,
@@ -43,9 +44,9 @@ pub(crate) struct Producer {
 impl Producer {
     /// Reads the headers; the first that is bad is named.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Result<Self, ReceiverError> {
-        let form = form(headers)?;
         Ok(Self {
-            form,
+            encoding: ContentEncoding::of(headers)?,
+            form: form(headers)?,
             ids: ids(headers)?,
             source: cloud_event(headers, attribute::SOURCE)?.unwrap_or_else(|| "anonymous".to_owned()),
             event_type: cloud_event(headers, attribute::TYPE)?,
@@ -56,7 +57,6 @@ impl Producer {
 }
 
 fn form(headers: &HeaderMap) -> Result<Form, ReceiverError> {
-    ContentEncoding::of(headers)?;
     let Some(content_type) = text(headers, header::CONTENT_TYPE.as_str())? else { return Ok(Form::Detect) };
     let unsupported = || ReceiverError::MediaType { found: format!("the media type is `{}`", shortened(content_type)) };
     let (essence, parameters) = content_type.split_once(';').unwrap_or((content_type, ""));

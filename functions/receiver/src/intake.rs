@@ -1,6 +1,6 @@
 //! One stream's way in: from slices of a body to messages on the topic.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::time::Instant;
 
 use catalog::{Cors, Probe, Probed, Stream};
 use event::{Event, EventId, Rejection, Timestamp};
@@ -146,10 +146,7 @@ impl Intake {
         for (index, document) in documents.into_iter().enumerate() {
             let line = document.line;
             match &self.shape {
-                None => {
-                    let part = Part { event: document.data, missing: BTreeMap::new(), left_out: None };
-                    parts.push((line, part));
-                }
+                None => parts.push((line, Part::from(document.data))),
                 Some(shape) => {
                     let shaped = shape.parts(&document.data, &producer.attributes);
                     if let Some(shaped) = sound(shaped, |shaped| &shaped.faults, (index, &document), &mut bad) {

@@ -57,6 +57,13 @@ pub struct Part {
     pub left_out: Option<LeftOut>,
 }
 
+impl From<Bytes> for Part {
+    /// A document that is its own event, of which nothing was looked up.
+    fn from(event: Bytes) -> Self {
+        Self { event, missing: BTreeMap::new(), left_out: None }
+    }
+}
+
 /// Why an event is not published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LeftOut {
@@ -144,7 +151,7 @@ impl Shape {
         let mut faults = Faults::default();
         if shaping.flatten.is_empty() && shaping.lookups.is_empty() {
             let left_out = self.filtered(document, attributes)?;
-            take(Part { event: document.clone(), missing: BTreeMap::new(), left_out });
+            take(Part { left_out, ..Part::from(document.clone()) });
             return Ok(faults);
         }
         // Before anything is looked into: what is no JSON object is said to be none, with its place.

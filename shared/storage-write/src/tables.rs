@@ -116,20 +116,23 @@ impl Tables {
     /// A table's real columns, and its epoch: the time of its creation in milliseconds of the Unix epoch, by which a table
     /// that was dropped and made again is told from the one before.
     pub async fn get(&self, table: &TableName) -> Result<(TableSchema, i64), TablesError> {
-        let path = format!("/datasets/{}/tables/{}", encoded(&table.dataset), encoded(&table.table));
-        let found: TableResource = self.call(Method::GET, &path, None::<&()>).await?;
+        let found = self.resource(table).await?;
         found.into_schema_and_epoch().map_err(|detail| TablesError::Unusable { table: table.clone(), detail })
     }
 
     /// What stands under the name; `None`: nothing.
     pub async fn find(&self, name: &TableName) -> Result<Option<LiveTable>, TablesError> {
-        let path = format!("/datasets/{}/tables/{}", encoded(&name.dataset), encoded(&name.table));
-        let found: TableResource = match self.call(Method::GET, &path, None::<&()>).await {
+        let found = match self.resource(name).await {
             Err(error) if error.is_not_found() => return Ok(None),
             found => found?,
         };
         let live = found.into_live().map_err(|detail| TablesError::Unusable { table: name.clone(), detail })?;
         Ok(Some(live))
+    }
+
+    async fn resource(&self, name: &TableName) -> Result<TableResource, TablesError> {
+        let path = format!("/datasets/{}/tables/{}", encoded(&name.dataset), encoded(&name.table));
+        self.call(Method::GET, &path, None::<&()>).await
     }
 
     /// Makes a dataset, where there is none of that name.

@@ -1,9 +1,6 @@
 //! Writing into the ledger what the tables say.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use catalog::{TableName, TableSchema, dead_letters_table};
 use dedupe::Restored;
@@ -17,26 +14,32 @@ use crate::fence::integer;
 /// Keys of one call.
 const BATCH: usize = 500;
 
+/// A table as it stands, and for how long its events are remembered.
+struct Known {
+    epoch: i64,
+    window: Duration,
+    /// Whether its rows tell what their events said: those of an older version do not.
+    tells: bool,
+}
+
 /// Tells the ledger of this identity of every event that is a row, or a dead letter, since `cut`; `None`: since the tables'
 /// windows began. Says how many. Rows come last, for they are what is final: an event that was redriven is a dead letter and
 /// a row.
 pub(super) async fn all(recovery: &Recovery, ledger: &str, cut: Option<Timestamp>) -> Result<u64, RecoveryError> {
-    let (mut epochs, mut tell) = (HashMap::new(), HashSet::new());
+    let mut known = HashMap::new();
     for table in &recovery.tables {
         let (schema, epoch) = match recovery.services.tables.get(&table.name).await {
             Ok(found) => found,
             Err(error) if error.is_not_found() => continue,
             Err(error) => return Err(error.into()),
         };
-        epochs.insert(table.name.clone(), (epoch, table.window));
-        if schema.ingest_has(TableSchema::PAYLOAD_HASH) {
-            tell.insert(&table.name);
-        }
+        let tells = schema.ingest_has(TableSchema::PAYLOAD_HASH);
+        known.insert(table.name.clone(), Known { epoch, window: table.window, tells });
     }
-    let mut restored = dead_letters(recovery, ledger, &epochs, cut).await?;
+    let mut restored = dead_letters(recovery, ledger, &known, cut).await?;
     for table in &recovery.tables {
-        if let Some((epoch, _)) = epochs.get(&table.name) {
-            restored += rows(recovery, ledger, (table, *epoch), tell.contains(&table.name), cut).await?;
+        if let Some(known) = known.get(&table.name) {
+            restored += rows(recovery, ledger, (table, known), cut).await?;
         }
     }
     Ok(restored)
@@ -46,15 +49,14 @@ pub(super) async fn all(recovery: &Recovery, ledger: &str, cut: Option<Timestamp
 async fn rows(
     recovery: &Recovery,
     ledger: &str,
-    (table, epoch): (&Claimed, i64),
-    tell: bool,
+    (table, known): (&Claimed, &Known),
     cut: Option<Timestamp>,
 ) -> Result<u64, RecoveryError> {
     let (id, time) = match table.is_dead_letters {
         true => ("dead_letter_id", "rejected_at"),
         false => ("ingest.event_id", "ingest.loaded_at"),
     };
-    let payload = if tell { format!(", MAX(ingest.{})", TableSchema::PAYLOAD_HASH) } else { String::new() };
+    let payload = if known.tells { format!(", MAX(ingest.{})", TableSchema::PAYLOAD_HASH) } else { String::new() };
     let sql = format!(
         "SELECT {id}{payload} FROM `{}.{}` WHERE {time} >= TIMESTAMP '{}' GROUP BY 1",
         recovery.services.project,
@@ -66,7 +68,7 @@ async fn rows(
     while let Some(page) = pages.next().await? {
         let keys = page.iter().filter_map(|row| {
             let payload = row.get(1).and_then(integer).map_or(PayloadHash::UNKNOWN, PayloadHash::from_column);
-            Some((EventKey::new(&table.name, epoch, &event_id(row.first()?)?), Restored::Done { payload }))
+            Some((EventKey::new(&table.name, known.epoch, &event_id(row.first()?)?), Restored::Done { payload }))
         });
         restored += restore(recovery, ledger, keys.collect(), table.window).await?;
     }
@@ -78,14 +80,14 @@ async fn rows(
 async fn dead_letters(
     recovery: &Recovery,
     ledger: &str,
-    epochs: &HashMap<TableName, (i64, Duration)>,
+    known: &HashMap<TableName, Known>,
     cut: Option<Timestamp>,
 ) -> Result<u64, RecoveryError> {
     let name = dead_letters_table().name;
-    if !epochs.contains_key(&name) {
+    if !known.contains_key(&name) {
         return Ok(0);
     }
-    let longest = epochs.values().map(|(_, window)| *window).max().unwrap_or_default();
+    let longest = known.values().map(|table| table.window).max().unwrap_or_default();
     // Of two events with one id, the one that came second says nothing of the first.
     let sql = format!(
         "SELECT DISTINCT `table`, event_id, dead_letter_id FROM `{}.{name}` WHERE rejected_at >= TIMESTAMP '{}' \
@@ -103,7 +105,7 @@ async fn dead_letters(
             let table = table.as_str().and_then(|table| table.split_once('.'));
             let Some((dataset, table)) = table else { continue };
             let table = TableName { dataset: dataset.to_owned(), table: table.to_owned() };
-            if let (Some((epoch, window)), Some(id)) = (epochs.get(&table), event_id(id)) {
+            if let (Some(Known { epoch, window, .. }), Some(id)) = (known.get(&table), event_id(id)) {
                 let letter = letter.as_str().and_then(|letter| letter.parse().ok());
                 let redrives = letter.map_or(0, |letter: DeadLetterId| letter.redrives());
                 let key = EventKey::new(&table, *epoch, &id);

@@ -193,8 +193,7 @@ impl TableResource {
             (None, Some(_)) => Some("ranges of a number".to_owned()),
             (None, None) => None,
         };
-        let columns = self.schema.map(|schema| schema.fields).unwrap_or_default();
-        let schema = TableSchema { fields: columns.into_iter().map(Field::try_from).collect::<Result<_, _>>()? };
+        let schema = columns(self.schema)?;
         let cluster = self.clustering.map(|clustering| clustering.fields).unwrap_or_default();
         Ok(LiveTable::Table { schema, partition, cluster })
     }
@@ -202,9 +201,7 @@ impl TableResource {
     pub(super) fn into_schema_and_epoch(self) -> Result<(TableSchema, i64), String> {
         let created = self.creation_time.as_deref().and_then(|time| time.parse().ok());
         let epoch = created.ok_or("BigQuery does not say when it was created")?;
-        let columns = self.schema.map(|schema| schema.fields).unwrap_or_default();
-        let fields = columns.into_iter().map(Field::try_from).collect::<Result<_, _>>()?;
-        Ok((TableSchema { fields }, epoch))
+        Ok((columns(self.schema)?, epoch))
     }
 }
 
@@ -262,6 +259,11 @@ fn field_type(name: &str) -> Option<FieldType> {
     use serde::de::{IntoDeserializer, value::Error};
     let name: serde::de::value::StrDeserializer<'_, Error> = name.into_deserializer();
     FieldType::deserialize(name).ok()
+}
+
+fn columns(schema: Option<SchemaResource>) -> Result<TableSchema, String> {
+    let columns = schema.map(|schema| schema.fields).unwrap_or_default();
+    Ok(TableSchema { fields: columns.into_iter().map(Field::try_from).collect::<Result<_, _>>()? })
 }
 
 /// What stands under a table's name.

@@ -178,7 +178,6 @@ pub(super) fn round_to_int(value: f64) -> Result<i64, String> {
     Err(format!("Illegal conversion of floating point number to an integer: {}", text::float(value)))
 }
 
-/// A value as JSON, as `TO_JSON_STRING` writes it.
 /// A value as JSON. In text an integer that a double cannot hold is written as a string (`wide_as_text`), as TO_JSON_STRING does;
 /// the type JSON has all of them.
 pub(super) fn to_json(value: &Value<'_>, ty: &Type, wide_as_text: bool) -> Result<Json, String> {

@@ -40,16 +40,14 @@ pub(crate) fn binary(operator: &BinaryOperator, left: Bound, right: Bound) -> Re
 
 /// `side AND side AND …`, or OR.
 pub(crate) fn connective(operator: &BinaryOperator, sides: Vec<Bound>) -> Result<Bound, SqlError> {
-    let mut so_far: Option<Type> = None;
-    for (index, side) in sides.iter().enumerate() {
-        if !side.fits(&Type::Bool) {
-            let next = sides.get(index + 1).map_or(&side.ty, |next| &next.ty);
-            return Err(match &so_far {
-                Some(left) => mismatch_of(operator, left, &side.ty),
-                None => mismatch_of(operator, &side.ty, next),
-            });
-        }
-        so_far = Some(if so_far.is_none() { side.ty.clone() } else { Type::Bool });
+    if let Some(bad) = sides.iter().position(|side| !side.fits(&Type::Bool)) {
+        // The operator has two sides, and what it makes of the first ones is a BOOL.
+        let (left, right) = match bad {
+            0 => (&sides[0].ty, sides.get(1).map_or(&sides[0].ty, |next| &next.ty)),
+            1 => (&sides[0].ty, &sides[1].ty),
+            _ => (&Type::Bool, &sides[bad].ty),
+        };
+        return Err(mismatch_of(operator, left, right));
     }
     let sides = sides.into_iter().map(|side| side.coerce(&Type::Bool)).collect::<Result<Vec<_>, _>>()?;
     let expr = if *operator == BinaryOperator::And { lazy::and(sides) } else { lazy::or(sides) };
