@@ -8,6 +8,7 @@ mod compactor;
 mod conversations;
 mod courier_chat;
 mod dead_letters;
+mod degraded;
 mod deployment;
 mod edges;
 mod emulator;

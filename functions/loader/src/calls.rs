@@ -29,7 +29,7 @@ pub(crate) struct Target {
 pub(crate) async fn create_stream(services: Arc<Services>, target: Target, generation: u64) -> Done {
     let Target { table: opened, name: table, epoch } = target;
     // While the ledger is being made whole, a stream would come too late for its generation.
-    match services.generations.whole(CREATE_PATIENCE).await {
+    match services.generations.whole(&table, CREATE_PATIENCE).await {
         Ok(current) if current == generation => {}
         Ok(_) | Err(_) => return Done::Input(Input::CreateFailed),
     }

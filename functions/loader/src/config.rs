@@ -25,6 +25,8 @@ pub struct Config {
     pub registry: Option<StoreConfig>,
     /// How long a write stream may be idle before the janitor ends it.
     pub janitor_idle: Duration,
+    /// How long the repair of one table may keep the others waiting after the ledger lost claims.
+    pub recovery_limit: Duration,
     /// Whose token a push must carry; `None`: nobody's.
     pub auth: Option<OidcConfig>,
     /// The key of masks that hash; `None`: the catalog must have none.
@@ -84,6 +86,7 @@ impl Config {
         let endpoint = read.url("PIPAS_STORAGE_ENDPOINT");
         let registry = bucket.map(|bucket| StoreConfig { bucket, endpoint });
         let janitor_idle = span(&mut read, "PIPAS_JANITOR_IDLE", Duration::from_secs(30 * 60));
+        let recovery_limit = span(&mut read, "PIPAS_RECOVERY_LIMIT", Duration::from_secs(60));
         let auth = OidcConfig::from_env(
             &mut read,
             "the audience of the push token",
@@ -108,6 +111,7 @@ impl Config {
             ledger,
             registry,
             janitor_idle,
+            recovery_limit,
             auth,
             mask_key,
             buffer_bytes,

@@ -73,7 +73,7 @@ impl DeadLetters {
     }
 
     async fn try_write(&self, letter: DeadLetter, generation: Option<u64>) -> Result<Outcome, LoaderError> {
-        self.services.generations.whole(self.hold).await?;
+        self.services.generations.whole(&self.table.name, self.hold).await?;
         let id = letter.id().to_string();
         let event_id = EventId::new(&id).map_err(|_| LoaderError::DeadLetter)?;
         let letter = Arc::new(letter);

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use catalog::{TableName, dead_letters_table};
 use event::Timestamp;
 use exactly_once::{Input, is_reopening};
-use registry::Registry;
+use registry::{Entry, Registry};
 use serde_json::Value;
 use service::chain;
 use storage_write::{CallError, TablesError, WriteStreamName};
@@ -168,6 +168,18 @@ pub(crate) async fn seen(
         Some((stream.as_str()?.to_owned(), Seen { rows: integer(rows)?, last }))
     });
     seen.map(|seen| seen.ok_or_else(unusable)).collect()
+}
+
+/// A stream of which the table shows another number of rows than its fence said.
+pub(crate) fn mismatch(services: &Services, entry: &Entry, counted: i64, found: i64) {
+    services.metrics.mismatches.inc();
+    tracing::error!(
+        table = %entry.table,
+        write.stream = entry.stream,
+        rows.counted = counted,
+        rows.found = found,
+        "a write stream's rows are not as many as its fence counted"
+    );
 }
 
 /// An id is letters, digits, `-` and `_`; anything else is no stream of ours.

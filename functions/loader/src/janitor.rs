@@ -186,7 +186,13 @@ impl Janitor {
                         self.registry.verified(entry).await?;
                         report.verified += 1;
                     } else {
-                        report.mismatches.push(self.mismatch(entry, fence.rows, found));
+                        fence::mismatch(&self.services, entry, fence.rows, found);
+                        report.mismatches.push(Mismatch {
+                            table: table.to_string(),
+                            stream: entry.stream.clone(),
+                            counted: fence.rows,
+                            found,
+                        });
                     }
                 }
                 Some(_) => {}
@@ -198,11 +204,11 @@ impl Janitor {
     /// Decides claims that nobody asks about any more, by the fence of their stream.
     async fn resolve(&self, tables: &HashMap<String, TableName>, report: &mut Report) -> Result<(), RecoveryError> {
         let (ledger, mut rows_of) = (&self.services.ledger, HashMap::new());
-        // While the ledger is being made whole, what stands there may be stale: another run will see.
-        let Ok(generation) = self.services.generations.whole(Duration::ZERO).await else { return Ok(()) };
         for (key, claim, payload) in ledger.undecided(self.idle).await? {
             let stream = &*claim.write_stream;
             let Some(table) = tables.get(stream) else { continue };
+            // While the ledger is being made whole for it, what stands there may be stale: another run will see.
+            let Ok(generation) = self.services.generations.whole(table, Duration::ZERO).await else { continue };
             let rows = match rows_of.get(stream) {
                 Some(rows) => *rows,
                 None => {
@@ -222,17 +228,5 @@ impl Janitor {
             report.resolved += 1;
         }
         Ok(())
-    }
-
-    fn mismatch(&self, entry: &Entry, counted: i64, found: i64) -> Mismatch {
-        self.services.metrics.mismatches.inc();
-        tracing::error!(
-            table = %entry.table,
-            write.stream = entry.stream,
-            rows.counted = counted,
-            rows.found = found,
-            "a write stream's rows are not as many as its fence counted"
-        );
-        Mismatch { table: entry.table.to_string(), stream: entry.stream.clone(), counted, found }
     }
 }

@@ -28,7 +28,7 @@ use crate::{
     Config, LedgerConfig, StartError,
     dead_letters::DeadLetters,
     error::LoaderError,
-    generation::Generations,
+    generation::{Generations, Whole},
     janitor::{self, Janitor},
     ledger_health::LedgerHealth,
     metrics::Metrics,
@@ -101,7 +101,7 @@ impl Loader {
             storage: Client::connect(storage, metrics.storage.clone())?,
             ledger: Arc::clone(&ledger),
             ledger_health: LedgerHealth::default(),
-            generations: Generations::new(registry.is_none().then_some(0)),
+            generations: Generations::new(registry.is_none().then(Whole::unguarded)),
             registry,
             quota: Quota::new(&catalog.quotas, &metrics),
             owner: Owner::generate(),
@@ -128,7 +128,8 @@ impl Loader {
             streams.values().map(|stream| (stream.stream.loader_subscription(), Arc::clone(stream))).collect();
         let room = Arc::new(Semaphore::new(config.buffer_bytes));
         let janitor = services.registry.clone().map(|registry| {
-            let recovery = Recovery::new(Arc::clone(&services), registry.clone(), claimed.clone());
+            let recovery =
+                Recovery::new(Arc::clone(&services), registry.clone(), claimed.clone(), config.recovery_limit);
             tokio::spawn(recovery.run(stop.clone()));
             Janitor::new(Arc::clone(&services), registry, config.janitor_idle, &claimed)
         });

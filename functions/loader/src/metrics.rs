@@ -37,6 +37,8 @@ pub const ALARMS: &str = "pipas_loader_alarms_total";
 pub const GENERATION: &str = "pipas_loader_generation";
 /// Recoveries of a ledger that lost claims, by result (`done`, `failed`).
 pub const RECOVERIES: &str = "pipas_loader_recoveries_total";
+/// Tables that the ledger is not whole for after a loss: their events wait, or do without claims.
+pub const DEGRADED: &str = "pipas_loader_degraded_tables";
 /// Events that were written into a ledger that had lost them.
 pub const RESTORED: &str = "pipas_loader_restored_total";
 /// Rows that were appended without a claim because the ledger was lost, by stream.
@@ -75,6 +77,7 @@ pub(crate) struct Metrics {
     pub(crate) alarms: IntCounter,
     pub(crate) generation: IntGauge,
     pub(crate) recoveries: IntCounterVec,
+    pub(crate) degraded: IntGauge,
     pub(crate) restored: IntCounter,
     pub(crate) unclaimed: IntCounterVec,
     pub(crate) mismatches: IntCounter,
@@ -121,6 +124,7 @@ impl Metrics {
             alarms: put(&registry, IntCounter::new(ALARMS, "Things that cannot happen")?)?,
             generation: put(&registry, IntGauge::new(GENERATION, "The generation of the ledger")?)?,
             recoveries: vec(&registry, RECOVERIES, "Recoveries of the ledger, by result", &["result"])?,
+            degraded: put(&registry, IntGauge::new(DEGRADED, "Tables that the ledger is not whole for")?)?,
             restored: put(&registry, IntCounter::new(RESTORED, "Events restored to the ledger")?)?,
             unclaimed: vec(&registry, UNCLAIMED, "Rows appended without a claim", &["stream"])?,
             mismatches: put(&registry, IntCounter::new(MISMATCHES, "Streams whose rows are not what was counted")?)?,

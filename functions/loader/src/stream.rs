@@ -175,7 +175,7 @@ impl StreamLoader {
         if origin.event_id.is_none() && id.as_str() == origin.message.message_id {
             return self.exhaust(origin, Some(table), None).await;
         }
-        let is_lost = self.is_lost(&table.services, &declared.delivery).await?;
+        let is_lost = self.is_lost(table, &declared.delivery).await?;
         origin.event_id = Some(id);
         let open = match table.open().await {
             Ok(open) => open,
@@ -266,7 +266,7 @@ impl StreamLoader {
         room: Room,
         encode: impl Fn(&OpenTable, &Origin) -> Content,
     ) -> Ended {
-        let is_lost = self.is_lost(&table.services, &declared.delivery).await?;
+        let is_lost = self.is_lost(table, &declared.delivery).await?;
         let mut open = match origin.message.attribute(attribute::REPLAY_RUN) {
             Some(run) => table.open_for(run).await?,
             None => table.open().await?,
@@ -337,16 +337,18 @@ impl StreamLoader {
 
     /// Waits until claims can be made. True where they cannot, and the stream says that its events do without: they may
     /// become two rows each, and each is counted.
-    async fn is_lost(&self, services: &Services, promised: &Delivery) -> Result<bool, LoaderError> {
+    async fn is_lost(&self, table: &Table, promised: &Delivery) -> Result<bool, LoaderError> {
         if *promised != Delivery::ExactlyOnce {
             return Ok(false);
         }
+        let Services { generations, ledger_health, .. } = &*table.services;
         let does_without = self.stream.on_ledger_loss == OnLedgerLoss::Append;
-        if does_without && services.ledger_health.is_lost() {
+        let is_lost = || does_without && (ledger_health.is_lost() || generations.is_degraded(&table.name));
+        if is_lost() {
             return Ok(true);
         }
-        match services.generations.whole(if does_without { PATIENCE } else { self.hold }).await {
-            Err(_) if does_without && services.ledger_health.is_lost() => Ok(true),
+        match generations.whole(&table.name, if does_without { PATIENCE } else { self.hold }).await {
+            Err(_) if is_lost() => Ok(true),
             whole => whole.map(|_| false),
         }
     }

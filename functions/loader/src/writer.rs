@@ -25,6 +25,7 @@ use crate::{
     dead_letters::DeadLetter,
     error::LoaderError,
     fence,
+    generation::Whole,
     loader::Services,
     row::{Content, Incoming, Place},
     table::{Purpose, Table},
@@ -39,6 +40,7 @@ pub(crate) struct Driver {
     epoch: i64,
     purpose: Purpose,
     services: Arc<Services>,
+    generations: watch::Receiver<Option<Whole>>,
     /// The generation that the machine works under.
     generation: u64,
     start: Instant,
@@ -101,6 +103,7 @@ impl Driver {
             epoch,
             purpose,
             services: Arc::clone(&table.services),
+            generations: table.services.generations.watch(),
             generation: 0,
             start: Instant::now(),
             events: HashMap::new(),
@@ -114,9 +117,7 @@ impl Driver {
 
     /// Runs until `stop`, and then until what was begun has come to its end.
     pub(crate) async fn run(mut self, mut offers: mpsc::UnboundedReceiver<Offered>, stop: CancellationToken) {
-        let mut generations = self.services.generations.watch();
-        // It is known by now: nothing is offered before.
-        self.hear(&mut generations);
+        self.hear();
         let (mut stopping, mut open) = (false, true);
         while !self.machine.is_finished() {
             let wake = self.machine.wake_at().map(|at| (self.start + at.since_start()).into());
@@ -136,7 +137,7 @@ impl Driver {
                     }
                 },
                 // Its sender lives as long as the services do.
-                Ok(()) = generations.changed() => self.hear(&mut generations),
+                Ok(()) = self.generations.changed() => self.hear(),
                 Some(done) = self.calls.next(), if !self.calls.is_empty() => self.done(done),
                 () = sleep_until(alarm), if wake.is_some() => self.feed(Input::Tick),
             }
@@ -144,9 +145,9 @@ impl Driver {
         tracing::info!(table = %self.name, "writer stopped");
     }
 
-    /// Tells the machine of the generation, where it is known.
-    fn hear(&mut self, generations: &mut watch::Receiver<Option<u64>>) {
-        let found = *generations.borrow_and_update();
+    /// Tells the machine of the generation, where it is known and whole for the table.
+    fn hear(&mut self) {
+        let found = self.generations.borrow_and_update().as_ref().and_then(|whole| whole.of(&self.name));
         if let Some(generation) = found {
             self.generation = generation;
             self.feed(Input::Generation(generation));
@@ -154,8 +155,13 @@ impl Driver {
     }
 
     fn offer(&mut self, offered: Offered) {
+        // Nothing is offered before the generation is known, but the machine may not have been told of it.
+        if self.generations.has_changed().unwrap_or_default() {
+            self.hear();
+        }
         let Offered { incoming, answer } = offered;
-        if incoming.generation.is_some_and(|generation| generation != self.generation) {
+        let is_known = self.generation > 0 || self.services.registry.is_none();
+        if !is_known || incoming.generation.is_some_and(|generation| generation != self.generation) {
             // Whoever waited may have hung up.
             let _ = answer.send(Answer::Retry(Retry::Undecided));
             return;

@@ -28,6 +28,7 @@ fn config() -> Config {
         ledger: LedgerConfig::InProcess { journal: None },
         registry: Some(StoreConfig { bucket: "r".into(), endpoint: Some(NOWHERE.into()) }),
         janitor_idle: Duration::from_secs(1800),
+        recovery_limit: Duration::from_secs(60),
         auth: None,
         mask_key: None,
         buffer_bytes: 1 << 20,

@@ -9,6 +9,8 @@
 //! A *generation* is one life of the ledger's data. It is raised before what a ledger lost is repaired; whoever makes a
 //! write stream enters it here and then looks whether the generation is still what it was. So after a raise, whatever may
 //! receive rows under the old generation is listed, or will be given up by the one who made it.
+//!
+//! A table that could not be read in time does not keep the others waiting: the generation is opened without it, and says so.
 
 mod entry;
 mod generation;
@@ -18,7 +20,7 @@ use std::sync::Arc;
 use objects::{ObjectStore, StoreError};
 
 pub use entry::{Entry, Fence};
-pub use generation::{Generation, Raised};
+pub use generation::{Degraded, Generation, Raised};
 
 /// The registry. Cheap to clone.
 #[derive(Debug, Clone)]

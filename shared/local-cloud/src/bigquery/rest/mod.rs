@@ -117,10 +117,13 @@ async fn no_such_method(request: Request) -> ApiError {
     ApiError::not_found(format!("{} {} is no method of the local BigQuery", request.method(), request.uri().path()))
 }
 
-/// Faults of calls named as in the API's reference: `bigquery/jobs.query`, `bigquery/tables.get`, ….
+/// Faults of calls named as in the API's reference: `bigquery/jobs.query`, `bigquery/tables.get`, …; those of one table have its
+/// name behind it too: `bigquery/tables.get/dataset.table`.
 async fn inject(State(faults): State<Faults>, request: Request, next: Next) -> Response {
-    let Some(call) = call_name(request.method(), request.uri().path()) else { return next.run(request).await };
-    match faults.next(call) {
+    let path = request.uri().path();
+    let Some(call) = call_name(request.method(), path) else { return next.run(request).await };
+    let of_table = || table_name(path).and_then(|table| faults.next(&format!("{call}/{table}")));
+    match faults.next(call).or_else(of_table) {
         None | Some(Action::Duplicate) => next.run(request).await,
         Some(Action::Delay(delay)) => {
             tokio::time::sleep(delay).await;
@@ -135,10 +138,21 @@ async fn inject(State(faults): State<Faults>, request: Request, next: Next) -> R
     }
 }
 
-fn call_name(method: &Method, path: &str) -> Option<&'static str> {
+/// What comes behind `projects/{project}`.
+fn pieces(path: &str) -> Vec<&str> {
     let path = path.strip_prefix("/bigquery/v2").unwrap_or(path);
-    let pieces: Vec<&str> = path.split('/').filter(|piece| !piece.is_empty()).skip(2).collect();
-    Some(match (method.as_str(), pieces.as_slice()) {
+    path.split('/').filter(|piece| !piece.is_empty()).skip(2).collect()
+}
+
+fn table_name(path: &str) -> Option<String> {
+    match pieces(path).as_slice() {
+        ["datasets", dataset, "tables", table, ..] => Some(format!("{dataset}.{table}")),
+        _ => None,
+    }
+}
+
+fn call_name(method: &Method, path: &str) -> Option<&'static str> {
+    Some(match (method.as_str(), pieces(path).as_slice()) {
         ("GET", ["datasets"]) => "bigquery/datasets.list",
         ("POST", ["datasets"]) => "bigquery/datasets.insert",
         ("GET", ["datasets", _]) => "bigquery/datasets.get",
