@@ -69,7 +69,8 @@ impl State {
     /// The caller hears of its call, if it waits.
     fn reply(&mut self, scenario: &Scenario, flight: &Flight, reply: Input) {
         let Some(loader) = self.living(flight.from).filter(|_| flight.awaited) else { return };
-        if matches!(reply, Input::EpochRefused { .. }) {
+        // A refusal in a generation that is over for the loader too tells it nothing.
+        if matches!(reply, Input::EpochRefused { .. }) && self.loaders[loader].generation == flight.generation {
             self.loaders[loader].recovery.get_or_insert(Recovery::Survey);
         }
         self.feed(scenario, loader, NOW, reply);

@@ -27,7 +27,7 @@ pub(super) async fn rows(
     };
     let payload = if *tells { format!(", MAX(ingest.{})", TableSchema::PAYLOAD_HASH) } else { String::new() };
     let sql = format!(
-        "SELECT {id}{payload} FROM `{}.{}` WHERE {time} >= TIMESTAMP '{}' GROUP BY 1",
+        "SELECT {id}{payload} FROM `{}.{}` WHERE {time} >= TIMESTAMP '{:.6}' GROUP BY 1",
         recovery.services.project,
         table.name,
         since(table, cut),
@@ -54,7 +54,7 @@ pub(super) async fn dead_letters(
 ) -> Result<u64, RecoveryError> {
     // Of two events with one id, the one that came second says nothing of the first.
     let sql = format!(
-        "SELECT DISTINCT event_id, dead_letter_id FROM `{}.{}` WHERE rejected_at >= TIMESTAMP '{}' \
+        "SELECT DISTINCT event_id, dead_letter_id FROM `{}.{}` WHERE rejected_at >= TIMESTAMP '{:.6}' \
          AND `table` = '{}' AND event_id IS NOT NULL AND reason != '{}'",
         recovery.services.project,
         dead_letters_table().name,

@@ -87,7 +87,7 @@ impl Writer {
     pub(super) fn seal(&mut self) {
         let OwnStream::Open { id, next, .. } = &self.stream else { return };
         let claim = Claim { owner: self.owner, write_stream: id.clone(), base_offset: *next };
-        let (mut wants, mut bytes, mut version) = (Vec::new(), 0, 0);
+        let (mut wants, mut bytes, mut alike) = (Vec::new(), 0, (0, 0));
         while let Some(key) = self.queue.front().copied() {
             let queued = self.entries.get_mut(&key).and_then(|entry| match &mut entry.phase {
                 Phase::Queued { instead_of } => Some((instead_of.take(), entry)),
@@ -102,12 +102,13 @@ impl Writer {
                 self.queue.pop_front();
                 continue;
             };
-            let full = wants.len() >= self.rows_limit || bytes + entry.size > self.limits.batch_bytes;
-            if !wants.is_empty() && (full || entry.schema != version) {
+            let full = wants.len() >= entry.most || bytes + entry.size > self.limits.batch_bytes;
+            // Those among which there is a row at fault go apart from the others, which need not suffer with them.
+            if !wants.is_empty() && (full || (entry.schema, entry.most) != alike) {
                 entry.phase = Phase::Queued { instead_of };
                 break;
             }
-            (bytes, version) = (bytes + entry.size, entry.schema);
+            (bytes, alike) = (bytes + entry.size, (entry.schema, entry.most));
             entry.phase = Phase::Batched;
             wants.push(Want { key, payload: entry.payload, instead_of });
             self.queue.pop_front();
@@ -117,7 +118,7 @@ impl Writer {
         }
         let members = wants.iter().map(|want| want.key).collect();
         let phase = BatchPhase::Claiming { call: None, wants, failures: 0, retry_at: None };
-        self.batch = Some(Batch { claim, schema: version, members, phase });
+        self.batch = Some(Batch { claim, schema: alike.0, members, phase });
         self.send_claim();
     }
 
@@ -175,6 +176,8 @@ impl Writer {
         let Some(batch) = &mut self.batch else { return };
         if batch.members.is_empty() {
             self.batch = None;
+            // Nothing is left that would be sent again, and only that shows how the quota stands.
+            self.exhausted = false;
             return;
         }
         batch.phase = BatchPhase::Appending(Appending {
@@ -268,7 +271,6 @@ impl Writer {
             *failures = 0;
         }
         self.exhausted = false;
-        self.rows_limit = self.rows_limit.saturating_mul(2).min(self.limits.batch_rows);
         self.landed(batch.claim, &batch.members);
     }
 
@@ -341,7 +343,12 @@ impl Writer {
             self.bad_rows(now, vec![BadRow { index: 0, rejection }]);
             return;
         }
-        self.rows_limit = (batch.members.len() / 2).max(1);
+        let half = (batch.members.len() / 2).max(1);
+        for key in &batch.members {
+            if let Some(entry) = self.entries.get_mut(key) {
+                entry.most = half;
+            }
+        }
         let lone = (batch.members.len() == 1).then(|| batch.members[0]);
         self.rotate(now);
         if let Some(key) = lone {

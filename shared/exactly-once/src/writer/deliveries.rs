@@ -34,6 +34,7 @@ impl Writer {
             payload,
             size,
             schema,
+            most: self.limits.batch_rows,
             verdict,
             deliveries: vec![waiting],
             phase: Phase::Queued { instead_of: None },

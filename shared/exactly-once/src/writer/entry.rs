@@ -8,6 +8,8 @@ pub(super) struct Entry {
     pub(super) payload: PayloadHash,
     pub(super) size: usize,
     pub(super) schema: u32,
+    /// The most rows that its request may have: half of one that was refused as a whole, to find the row at fault.
+    pub(super) most: usize,
     pub(super) verdict: Verdict,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) phase: Phase,

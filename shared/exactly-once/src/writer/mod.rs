@@ -40,8 +40,6 @@ pub struct Writer {
     entries: BTreeMap<EventKey, Entry>,
     queue: VecDeque<EventKey>,
     batch: Option<Batch>,
-    /// How many rows a request may hold for now: halved where a request is refused as a whole, to find the row at fault.
-    rows_limit: usize,
     fences: BTreeMap<Arc<str>, Fence>,
     /// What fences said, the latest last.
     fenced: VecDeque<(Arc<str>, i64)>,
@@ -69,7 +67,6 @@ impl Writer {
     /// A writer without a stream. `owner` must be of this incarnation alone.
     pub fn new(owner: Owner, limits: Limits) -> Self {
         Self {
-            rows_limit: limits.batch_rows,
             limits,
             owner,
             generation: 0,
@@ -242,15 +239,17 @@ impl Writer {
         self.swap_again();
     }
 
-    /// The ledger is of another generation: our stream belongs to the old one.
+    /// The ledger is of another generation: our stream belongs to the old one. A call that nobody waits for any more says
+    /// nothing: it may have been made in a generation that is over for us too, and then no news of the next one would follow.
     fn epoch_refused(&mut self, now: Time, call: CallId) {
-        self.suspended = true;
         if self.batch.as_ref().is_some_and(|batch| batch.claims_by(call)) {
+            self.suspended = true;
             self.rotate(now);
             return;
         }
         let key = self.entries.iter().find(|(_, entry)| entry.swaps_by(call)).map(|(key, _)| *key);
         if let Some(key) = key {
+            self.suspended = true;
             self.swap_unknown(now, call, key);
         }
     }

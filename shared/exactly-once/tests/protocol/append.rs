@@ -262,8 +262,13 @@ fn a_request_that_is_refused_as_a_whole_is_halved() {
     bench.fenced(0);
     bench.wake();
     bench.created("s3");
+    let other = bench.won();
+    assert_eq!(other.rows, whole.rows[2..]);
+    bench.reply(other.call, AppendReply::Committed { offset: Some(0) });
+    (0..2).for_each(|_| assert_eq!(bench.answer(), Answer::Written));
+    bench.settled();
     let one = bench.won();
-    assert_eq!(one.rows.len(), 1);
+    assert_eq!(one.rows, half.rows[..1]);
     bench.reply(one.call, AppendReply::Refused("?".into()));
     bench.swapped(exactly_once::Swapped::Yes);
     assert_eq!(bench.dead_letter(true), one.rows[0]);
@@ -278,4 +283,45 @@ fn where_refused_rows_have_nowhere_to_go_they_come_again() {
     assert!(bench.fence().1);
     assert_eq!(bench.answer(), Answer::Retry(Retry::Refused));
     assert!(bench.writer.is_empty());
+}
+
+#[test]
+fn a_row_at_fault_is_found_while_others_come() {
+    let mut bench = Bench::open();
+    bench.offer(1);
+    let first = bench.won();
+    bench.offer_all(2..=5);
+    bench.reply(first.call, AppendReply::Committed { offset: Some(1) });
+    bench.answer();
+    bench.settled();
+    let whole = bench.won();
+    bench.offer_all(6..=9);
+    bench.reply(whole.call, AppendReply::Refused("?".into()));
+    bench.fenced(2);
+    bench.created("s2");
+    // Those that came meanwhile go as many as they are, and make no way for the others.
+    let others = bench.won();
+    assert_eq!(others.rows.len(), 4);
+    bench.reply(others.call, AppendReply::Committed { offset: Some(0) });
+    (0..4).for_each(|_| assert_eq!(bench.answer(), Answer::Written));
+    bench.settled();
+    let half = bench.won();
+    assert_eq!(half.rows, whole.rows[..2]);
+}
+
+#[test]
+fn a_quota_is_not_exhausted_for_a_request_that_dissolved() {
+    let mut bench = Bench::open_lasting();
+    bench.offer(1);
+    let sent = bench.won();
+    bench.reply(sent.call, AppendReply::Exhausted);
+    bench.pass(Duration::from_secs(1));
+    let again = bench.sent();
+    bench.bad(again.call, &[0]);
+    bench.swapped(exactly_once::Swapped::Yes);
+    bench.dead_letter(true);
+    bench.swapped(exactly_once::Swapped::Yes);
+    assert_eq!(bench.answer(), Answer::DeadLettered);
+    bench.offer(2);
+    bench.won();
 }

@@ -235,3 +235,18 @@ fn a_ledger_of_another_generation_suspends() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn a_late_refusal_of_an_older_generation_suspends_nothing() {
+    let mut bench = Bench::open();
+    bench.offer(1);
+    let (late, ..) = bench.asked();
+    bench.feed(Input::Generation(7));
+    assert!(bench.fenced(1));
+    bench.feed(Input::EpochRefused { call: late });
+    bench.created("s2");
+    match bench.next() {
+        Output::Claim { claim, generation, .. } => assert_eq!((&*claim.write_stream, generation), ("s2", 7)),
+        other => panic!("{other:?}"),
+    }
+}

@@ -224,10 +224,11 @@ impl Reader<'_> {
             return Some(0);
         }
         let count = self.0.iter().take_while(|b| b.is_ascii_digit()).count();
-        if count > 9 {
+        // BigQuery keeps microseconds, and refuses what is finer.
+        if count > 6 {
             return None;
         }
-        let text = &self.0[..count.min(6)];
+        let text = &self.0[..count];
         let value = text.iter().fold(0, |n, b| n * 10 + i64::from(b - b'0'));
         let exponent = u32::try_from(6 - text.len()).ok()?;
         self.0 = &self.0[count..];
@@ -319,6 +320,8 @@ mod tests {
         }
         assert_eq!(parse_timestamp("2024-02-01", Zone::UTC), Some(1_706_745_600_000_000));
         assert_eq!(parse_timestamp("2024-02-30", Zone::UTC), None);
+        assert_eq!(parse_timestamp("2024-02-01 10:04:46.000000", Zone::UTC), Some(at));
+        assert_eq!(parse_timestamp("2024-02-01 10:04:46.0000000", Zone::UTC), None, "finer than BigQuery reads");
         assert_eq!(timestamp(at, Zone::UTC), "2024-02-01 10:04:46+00");
         assert_eq!(timestamp(at + 120_000, Zone::Fixed(19_800)), "2024-02-01 15:34:46.120+05:30");
     }
