@@ -75,7 +75,7 @@ impl Ledger {
     }
 
     pub(crate) fn restore(&mut self, key: &EventKey, restored: Restored) {
-        self.write(key, |slot| rules::restore(slot, NOW, restored, WINDOW));
+        self.write(key, |slot| rules::restore(slot, NOW, restored, WINDOW, NOW));
     }
 
     /// The data is whole for this generation, unless another ledger stands here than was surveyed.

@@ -270,17 +270,17 @@ impl Ledger for InProcessLedger {
 
     async fn restore(
         &self,
-        identity: &str,
+        survey: &Survey,
         entries: &[(EventKey, Restored)],
         window: Duration,
     ) -> Result<(), LedgerError> {
-        if self.shared.keys.lock().identity != identity {
+        if self.shared.keys.lock().identity != survey.identity {
             return Err(LedgerError::Epoch);
         }
-        let entries = entries.to_vec();
+        let (entries, asked) = (entries.to_vec(), survey.now);
         self.run(move |ledger| {
             ledger.apply(0, entries.iter().map(|(key, _)| *key), |at, slot, now| {
-                rules::restore(slot, now, entries[at].1, window);
+                rules::restore(slot, now, entries[at].1, window, asked);
             })
         })
         .await?;

@@ -60,12 +60,12 @@ pub trait Ledger: Send + Sync {
     /// may be missing here. May be repeated.
     async fn adopt(&self, identity: &str, generation: u64) -> Result<bool, LedgerError>;
 
-    /// Writes what the tables say of events, whatever stands at their keys, for `window`. What says the same already keeps
-    /// its time. Each key at most once. Refused ([`LedgerError::Epoch`]) by another server than that of `identity`: what one was
-    /// told is not known to the other.
+    /// Writes what the tables said of events after the `survey`, for `window`, in place of what older claims and refusals say.
+    /// What says the same already keeps its time; a row stays a row, and a claim since the survey stays. Each key at most once.
+    /// Refused ([`LedgerError::Epoch`]) by another server than the surveyed: what one was told is not known to the other.
     async fn restore(
         &self,
-        identity: &str,
+        survey: &Survey,
         entries: &[(EventKey, Restored)],
         window: Duration,
     ) -> Result<(), LedgerError>;

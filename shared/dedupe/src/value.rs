@@ -31,6 +31,11 @@ pub(crate) fn identity(claim: &Claim) -> Vec<u8> {
     bytes
 }
 
+/// A time, as a claim has it.
+pub(crate) fn time(at: Time) -> String {
+    format!("{:0width$}", at.since_start().as_millis(), width = TIME_DIGITS)
+}
+
 /// What a claim call says of one key: the hash that is kept with the claim, then the identity to take over, if any.
 pub(crate) fn want(want: &Want) -> Vec<u8> {
     let instead_of = want.instead_of.as_ref().map(identity).unwrap_or_default();
@@ -77,8 +82,7 @@ pub(crate) fn encode(stored: &Stored) -> Vec<u8> {
     match stored {
         Stored::Claimed { claim, payload, at } => {
             let mut bytes = vec![CLAIMED];
-            let width = TIME_DIGITS;
-            bytes.extend_from_slice(format!("{:0width$}", at.since_start().as_millis()).as_bytes());
+            bytes.extend_from_slice(time(*at).as_bytes());
             bytes.extend_from_slice(&identity(claim));
             bytes.push(0);
             bytes.extend_from_slice(&payload.bits().to_be_bytes());

@@ -134,9 +134,10 @@ pub fn swap(slot: &mut Option<Stored>, now: Time, expected: &Expected, new: &New
     Swapped::Yes
 }
 
-/// Writes what the tables say, whatever stands: a claim or a refusal beside it is one that was rolled back. What says the same
-/// already keeps its time, and its payload where it knows more.
-pub fn restore(slot: &mut Option<Stored>, now: Time, restored: Restored, window: Duration) {
+/// Writes what the tables say, as of `asked`: a claim or a refusal beside it is one that was rolled back. What says the same
+/// already keeps its time, and its payload where it knows more. A row is final, and no dead letter takes its place; nor that of
+/// a claim since `asked`, which was made by one who knew of it.
+pub fn restore(slot: &mut Option<Stored>, now: Time, restored: Restored, window: Duration, asked: Time) {
     let same = |stands: PayloadHash, new: PayloadHash| {
         stands == new || (new.is_unknown() && stands.redrives() >= new.redrives())
     };
@@ -145,6 +146,8 @@ pub fn restore(slot: &mut Option<Stored>, now: Time, restored: Restored, window:
         (Some(Stored::Rejected { payload: stands, .. }), Restored::Rejected { payload }) if same(*stands, payload) => {
             return;
         }
+        (Some(Stored::Done { .. }), Restored::Rejected { .. }) => return,
+        (Some(Stored::Claimed { at, .. }), Restored::Rejected { .. }) if *at > asked => return,
         (_, Restored::Done { payload }) => Stored::Done { payload, until: now + window },
         (_, Restored::Rejected { payload }) => Stored::Rejected { payload, until: now + window },
     };

@@ -19,6 +19,9 @@ pub struct Generation {
     pub ledger: String,
     /// Whether write streams may have been made under it.
     pub is_open: bool,
+    /// The last generation before it that was open; 0: there was none, or nobody wrote it down.
+    #[serde(default)]
+    pub after: u64,
     /// The tables of which the ledger does not know yet what they hold: no claim of theirs says anything. Once the generation
     /// is open they only become fewer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -55,7 +58,8 @@ impl Registry {
     pub async fn raise(&self, from: Option<&Generation>, ledger: &str) -> Result<Raised, RegistryError> {
         let number = from.map_or(1, |from| from.number + 1);
         let degraded = from.map_or_else(Vec::new, |from| from.degraded.clone());
-        let next = Generation { number, ledger: ledger.to_owned(), is_open: false, degraded };
+        let after = from.map_or(0, |from| if from.is_open { from.number } else { from.after });
+        let next = Generation { number, ledger: ledger.to_owned(), is_open: false, after, degraded };
         Ok(if self.put(from, &next).await? { Raised::To(next) } else { Raised::ByAnother })
     }
 
@@ -129,9 +133,10 @@ mod tests {
 
     #[test]
     fn a_generation_says_which_tables_are_degraded() {
-        let whole = r#"{"number":7,"ledger":"a","is_open":true}"#;
-        let read: Generation = serde_json::from_str(whole).expect("as earlier versions wrote it");
+        let old = r#"{"number":7,"ledger":"a","is_open":true}"#;
+        let read: Generation = serde_json::from_str(old).expect("as earlier versions wrote it");
         assert!(read.degraded.is_empty());
+        let whole = r#"{"number":7,"ledger":"a","is_open":true,"after":0}"#;
         assert_eq!(serde_json::to_string(&read).expect("written"), whole);
 
         let table = TableName { dataset: "d".into(), table: "t".into() };

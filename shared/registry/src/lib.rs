@@ -2,7 +2,7 @@
 //! because a bucket forgets nothing: the claim ledger, which is quick, may lose its newest writes in a failover.
 //!
 //! ```text
-//! registry/generation                                  {"number": 7, "ledger": "<identity>", "is_open": true}
+//! registry/generation                                  {"number": 7, "ledger": "<identity>", "is_open": true, "after": 6}
 //! registry/streams/{dataset}.{table}/{write stream}    metadata: generation, the table's epoch, and when it was fenced: rows
 //! ```
 //!

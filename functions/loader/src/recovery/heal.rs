@@ -35,7 +35,10 @@ impl Recovery {
     }
 
     async fn heal_all(&self, number: u64) -> Result<(), RecoveryError> {
-        let Some(generation) = self.registry.generation().await?.filter(|found| found.number == number) else {
+        // Claims for a table are made again after the registry says that it is healed, and so after this survey.
+        let survey = self.services.ledger.survey().await?;
+        let found = self.registry.generation().await?.filter(|found| found.number == number && survey.holds(number));
+        let Some(generation) = found else {
             self.services.generations.refused(number);
             return Ok(());
         };
@@ -48,7 +51,7 @@ impl Recovery {
             }
             let streams = self.streams_before(number).await?.remove(&table.name).unwrap_or_default();
             let broken = Broken { table, streams, cut: degraded.cut };
-            match broken.repair(self, &generation.ledger).await {
+            match broken.repair(self, &survey).await {
                 Ok(events) => self.healed(number, degraded, events).await?,
                 Err(error) if error.is_of_all() => return Err(error),
                 Err(error) => {

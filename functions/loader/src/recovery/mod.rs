@@ -15,7 +15,7 @@ mod streams;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use catalog::TableName;
-use dedupe::LedgerError;
+use dedupe::{LedgerError, Survey};
 use event::Timestamp;
 use futures::{StreamExt, TryStreamExt, stream};
 use registry::{Degraded, Entry, Generation, Raised, Registry, RegistryError};
@@ -144,7 +144,10 @@ impl Recovery {
                     Raised::ByAnother => continue,
                 },
             };
-            let cut = survey.beat.map(|beat| Timestamp::now() - (survey.now.since(beat) + MARGIN));
+            // What the server has is all that there was up to its last beat, if there was no generation without it since.
+            let is_last = survey.adopted.as_ref().is_some_and(|adopted| adopted.generation == generation.after);
+            let beat = survey.beat.filter(|_| is_last);
+            let cut = beat.map(|beat| Timestamp::now() - (survey.now.since(beat) + MARGIN));
             if generation.number == 1 {
                 tracing::info!(ledger.identity = survey.identity, "the ledger is taken into use");
             } else {
@@ -155,7 +158,7 @@ impl Recovery {
                     "the ledger may have lost claims; it is being made whole"
                 );
             }
-            if let Some(opened) = self.repair(&generation, cut).await? {
+            if let Some(opened) = self.repair(&generation, &survey, cut).await? {
                 return Ok(opened);
             }
         }
@@ -165,6 +168,7 @@ impl Recovery {
     async fn repair(
         &self,
         generation: &Generation,
+        survey: &Survey,
         cut: Option<Timestamp>,
     ) -> Result<Option<Generation>, RecoveryError> {
         let mut streams = self.streams_before(generation.number).await?;
@@ -173,10 +177,10 @@ impl Recovery {
         let mut restored = 0;
         // What the other tables' dead letters are is read there: it comes first, and without it nothing is whole.
         for letters in letters {
-            restored += letters.repair(self, &generation.ledger).await?;
+            restored += letters.repair(self, survey).await?;
         }
         let deadline = Instant::now() + self.limit;
-        let repairs: Vec<_> = tables.iter().map(|table| self.in_time(table, &generation.ledger, deadline)).collect();
+        let repairs: Vec<_> = tables.iter().map(|table| self.in_time(table, survey, deadline)).collect();
         let mut degraded = Vec::new();
         for repaired in stream::iter(repairs).buffer_unordered(AT_ONCE).try_collect::<Vec<_>>().await? {
             match repaired {
@@ -225,12 +229,12 @@ impl Recovery {
     async fn in_time(
         &self,
         table: &Broken<'_>,
-        ledger: &str,
+        survey: &Survey,
         deadline: Instant,
     ) -> Result<Result<u64, Degraded>, RecoveryError> {
         let mut backoff = FIRST_BACKOFF;
         loop {
-            let repaired = timeout_at(deadline, table.repair(self, ledger)).await;
+            let repaired = timeout_at(deadline, table.repair(self, survey)).await;
             let error = match repaired.unwrap_or(Err(RecoveryError::Late { limit: self.limit })) {
                 Ok(events) => return Ok(Ok(events)),
                 Err(error) if error.is_of_all() => return Err(error),

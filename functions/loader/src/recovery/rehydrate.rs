@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use catalog::{TableSchema, dead_letters_table};
-use dedupe::Restored;
+use dedupe::{Restored, Survey};
 use event::{DeadLetterId, EventId, Reason, Timestamp};
 use exactly_once::{EventKey, PayloadHash};
 use serde_json::Value;
@@ -17,7 +17,7 @@ const BATCH: usize = 500;
 /// Tells of the events that are rows of the table, and what they say, where its rows tell.
 pub(super) async fn rows(
     recovery: &Recovery,
-    ledger: &str,
+    survey: &Survey,
     Known { table, epoch, tells }: &Known<'_>,
     cut: Option<Timestamp>,
 ) -> Result<u64, RecoveryError> {
@@ -39,7 +39,7 @@ pub(super) async fn rows(
             let payload = row.get(1).and_then(integer).map_or(PayloadHash::UNKNOWN, PayloadHash::from_column);
             Some((EventKey::new(&table.name, *epoch, &event_id(row.first()?)?), Restored::Done { payload }))
         });
-        restored += restore(recovery, ledger, keys.collect(), table.window).await?;
+        restored += restore(recovery, survey, keys.collect(), table.window).await?;
     }
     Ok(restored)
 }
@@ -48,7 +48,7 @@ pub(super) async fn rows(
 /// redriven: the ledger keeps the last of an event's dead letters, in whichever order they come.
 pub(super) async fn dead_letters(
     recovery: &Recovery,
-    ledger: &str,
+    survey: &Survey,
     Known { table, epoch, tells: _ }: &Known<'_>,
     cut: Option<Timestamp>,
 ) -> Result<u64, RecoveryError> {
@@ -78,7 +78,7 @@ pub(super) async fn dead_letters(
         }
         let rejected = |redrives| Restored::Rejected { payload: PayloadHash::UNKNOWN.redriven(redrives) };
         let keys = redrives.into_iter().map(|(key, redrives)| (key, rejected(redrives))).collect();
-        restored += restore(recovery, ledger, keys, table.window).await?;
+        restored += restore(recovery, survey, keys, table.window).await?;
     }
     Ok(restored)
 }
@@ -89,12 +89,12 @@ fn since(table: &Claimed, cut: Option<Timestamp>) -> Timestamp {
 
 async fn restore(
     recovery: &Recovery,
-    ledger: &str,
+    survey: &Survey,
     keys: Vec<(EventKey, Restored)>,
     window: Duration,
 ) -> Result<u64, RecoveryError> {
     for some in keys.chunks(BATCH) {
-        recovery.services.ledger.restore(ledger, some, window).await?;
+        recovery.services.ledger.restore(survey, some, window).await?;
     }
     Ok(keys.len() as u64)
 }

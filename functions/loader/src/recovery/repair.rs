@@ -1,6 +1,7 @@
 //! Making the ledger whole for one table: fence what an older generation left, see its rows, tell the ledger of them.
 
 use catalog::{TableName, TableSchema};
+use dedupe::Survey;
 use event::Timestamp;
 use registry::Entry;
 
@@ -26,7 +27,7 @@ pub(super) struct Known<'a> {
 impl Broken<'_> {
     /// Does all of it, and says of how many events the ledger was told. May be repeated. What is final comes last: an event
     /// that was redriven is a dead letter and a row.
-    pub(super) async fn repair(&self, recovery: &Recovery, ledger: &str) -> Result<u64, RecoveryError> {
+    pub(super) async fn repair(&self, recovery: &Recovery, survey: &Survey) -> Result<u64, RecoveryError> {
         let Self { table, streams, cut } = self;
         let fenced = streams::fence_all(recovery, streams).await?;
         let known = match recovery.services.tables.get(&table.name).await {
@@ -38,9 +39,9 @@ impl Broken<'_> {
         streams::see_rows(recovery, &known, fenced, *cut).await?;
         let rejected = match table.is_dead_letters {
             true => 0,
-            false => rehydrate::dead_letters(recovery, ledger, &known, *cut).await?,
+            false => rehydrate::dead_letters(recovery, survey, &known, *cut).await?,
         };
-        Ok(rejected + rehydrate::rows(recovery, ledger, &known, *cut).await?)
+        Ok(rejected + rehydrate::rows(recovery, survey, &known, *cut).await?)
     }
 
     pub(super) fn name(&self) -> &TableName {

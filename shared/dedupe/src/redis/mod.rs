@@ -239,13 +239,14 @@ impl Ledger for RedisLedger {
 
     async fn restore(
         &self,
-        identity: &str,
+        survey: &Survey,
         entries: &[(EventKey, Restored)],
         window: Duration,
     ) -> Result<(), LedgerError> {
         let value = |at: usize| Some(value::restored(&entries[at].1));
-        let (window, keys) = (milliseconds(window), entries.iter().map(|(key, _)| *key));
-        self.call(&self.scripts.restore, keys, &[identity.as_bytes(), window.as_bytes()], value).await?;
+        let (window, asked) = (milliseconds(window), value::time(survey.now));
+        let head: [&[u8]; 3] = [survey.identity.as_bytes(), window.as_bytes(), asked.as_bytes()];
+        self.call(&self.scripts.restore, entries.iter().map(|(key, _)| *key), &head, value).await?;
         Ok(())
     }
 

@@ -1,5 +1,6 @@
--- Writes what the tables say, whatever stands; what says the same already keeps its time.
--- ARGV: the identity that the server must have; the window in milliseconds; then each key's value.
+-- Writes what the tables say, as of a time; what says the same already keeps its time. No dead letter takes the place of a row,
+-- or of a claim since then.
+-- ARGV: the identity that the server must have; the window in milliseconds; the time; then each key's value.
 -- Returns the time, then '' for each key.
 if identity() ~= ARGV[1] then
   return epoch()
@@ -9,10 +10,12 @@ local UNKNOWN = string.rep('\0', 7)
 local found, hashes = look()
 local out, values = {clock}, {}
 for at = 1, events do
-  local stands, new = found[at], ARGV[2 + at]
+  local stands, new = found[at], ARGV[3 + at]
   local same = stands and (stands == new or (stands:sub(1, 1) == new:sub(1, 1) and new:sub(3) == UNKNOWN
     and stands:byte(2) >= new:byte(2)))
-  if not same then
+  local kind = stands and new:sub(1, 1) == 'X' and stands:sub(1, 1)
+  local newer = kind == 'D' or (kind == 'C' and stands:sub(2, 14) > ARGV[3])
+  if not (same or newer) then
     values[at] = new
   end
   out[1 + at] = ''

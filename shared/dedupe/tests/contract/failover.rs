@@ -31,8 +31,8 @@ async fn a_server_that_restarts_empty_is_refused_until_it_is_restored() {
     assert!(!ledger.adopt(&first.identity, 2).await.expect("an answer"));
 
     let entry = [(row, Restored::Done { payload: PAYLOAD })];
-    assert!(matches!(ledger.restore(&first.identity, &entry, WINDOW).await, Err(LedgerError::Epoch)));
-    ledger.restore(&survey.identity, &entry, WINDOW).await.expect("an answer");
+    assert!(matches!(ledger.restore(&first, &entry, WINDOW).await, Err(LedgerError::Epoch)));
+    ledger.restore(&survey, &entry, WINDOW).await.expect("an answer");
     assert!(ledger.adopt(&survey.identity, 2).await.expect("an answer"));
     takes(&ledger, 2).await;
     refuses(&ledger, 1).await;
@@ -103,10 +103,7 @@ async fn a_promoted_replica_that_lost_its_tail_is_refused() {
     assert_eq!(states, [Some(State::Done { payload: PAYLOAD }), None, None]);
 
     assert!(!at_replica.adopt(&first.identity, 2).await.expect("an answer"));
-    at_replica
-        .restore(&survey.identity, &[(lost, Restored::Done { payload: PAYLOAD })], WINDOW)
-        .await
-        .expect("an answer");
+    at_replica.restore(&survey, &[(lost, Restored::Done { payload: PAYLOAD })], WINDOW).await.expect("an answer");
     assert!(at_replica.adopt(&survey.identity, 2).await.expect("an answer"));
     takes(&at_replica, 2).await;
     at_replica.beat().await.expect("an answer");

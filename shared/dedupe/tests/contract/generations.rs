@@ -1,5 +1,7 @@
 //! What every ledger promises of its generations. Asked of a ledger that nobody else uses.
 
+use std::time::Duration;
+
 use dedupe::{
     Claimed, Expected, Ledger, LedgerError, NewState, PayloadHash, RedisLedger, Restored, State, Survey, Swapped,
 };
@@ -81,7 +83,8 @@ async fn beats_are_surveyed(ledger: &dyn Ledger) {
 async fn restored_states_stand(ledger: &dyn Ledger) {
     let mine = claim("s1", 0);
     let (absent, held, rejecting, done, refused, known) = (key(), key(), key(), key(), key(), key());
-    ledger.claim(&[held.into()], &mine, 0).await.expect("an answer");
+    let (stale, claimed) = (key(), key());
+    ledger.claim(&[held.into(), stale.into()], &mine, 0).await.expect("an answer");
     let new = NewState::Rejecting { payload: PAYLOAD, rejection: Rejection::new(Reason::NoRoute, "none") };
     ledger.swap(&rejecting, &Expected::Absent, &new, 0).await.expect("an answer");
     ledger.settle(&[(done, PAYLOAD), (known, PAYLOAD)], &mine, WINDOW).await.expect("an answer");
@@ -94,16 +97,23 @@ async fn restored_states_stand(ledger: &dyn Ledger) {
         (done, dead_letter),
         (refused, dead_letter),
         (known, row),
+        (stale, dead_letter),
+        (claimed, dead_letter),
     ];
-    let identity = ledger.survey().await.expect("a survey").identity;
+    let survey = ledger.survey().await.expect("a survey");
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    ledger.claim(&[claimed.into()], &mine, 0).await.expect("an answer");
     for _ in 0..2 {
-        ledger.restore(&identity, &entries, WINDOW).await.expect("an answer");
+        ledger.restore(&survey, &entries, WINDOW).await.expect("an answer");
         let keys = [absent, held, rejecting, done, refused, known];
         let states: Vec<Option<State>> = ledger.read(&keys).await.expect("an answer");
         let (unknown, rejected) = (State::Done { payload: PayloadHash::UNKNOWN }, State::Rejected { payload: PAYLOAD });
-        let expected =
-            [&unknown, &unknown, &rejected, &rejected, &rejected, &State::Done { payload: PAYLOAD }].map(Clone::clone);
+        let row = State::Done { payload: PAYLOAD };
+        let expected = [&unknown, &unknown, &rejected, &row, &rejected, &row].map(Clone::clone);
         assert_eq!(states, expected.map(Some));
+        let states = ledger.read(&[stale, claimed]).await.expect("an answer");
+        assert_eq!(states[0], Some(rejected), "a claim that was rolled back");
+        assert!(matches!(&states[1], Some(State::Claimed { claim, .. }) if *claim == mine), "{states:?}");
     }
     let found = ledger.claim(&[absent.into()], &mine, 5).await.expect("an answer");
     assert_eq!(found, [Claimed::Found(State::Done { payload: PayloadHash::UNKNOWN })]);
