@@ -400,3 +400,53 @@ async fn a_row_that_bigquery_refuses_is_a_dead_letter_and_no_other_is() -> anyho
     assert_eq!(janitor(&world).await?.1["mismatches"], json!([]));
     world.stop().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ledger_that_was_emptied_knows_what_dead_letters_said() -> anyhow::Result<()> {
+    let (world, redis, _folder) = world("", "dedupe_window: 1h").await?;
+    let bad = json!({ "event_id": "e1", "n": "many" }).to_string();
+    assert_eq!(world.post("events", bad.clone(), None).await?.status(), 200);
+    until_settled(&world).await?;
+
+    redis.ask(&["FLUSHALL"])?;
+    // Its producer's second thought, under the same id; and the first one again.
+    let mended = json!({ "event_id": "e1", "n": 1 }).to_string();
+    for event in [mended, bad] {
+        assert_eq!(world.post("events", event, None).await?.status(), 200);
+    }
+    until_settled(&world).await?;
+    let letters = world.query("SELECT event_id, reason FROM pipas_ops.dead_letters ORDER BY reason").await?;
+    assert_eq!(letters, [[json!("e1"), json!("payload_conflict")], [json!("e1"), json!("type_mismatch")]]);
+    assert_eq!(rows(&world).await?, (0, 0));
+    assert!(metric(&world, "pipas_loader_generation").await? >= 2);
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_no_dead_letter_holds_whole_is_one_all_the_same() -> anyhow::Result<()> {
+    let (world, _redis, _folder) = world("", "dedupe_window: 1h").await?;
+    let big = json!({ "event_id": "big", "n": "many", "filler": "x".repeat(9_950_000) }).to_string();
+    let size = big.len();
+    assert_eq!(world.post("events", big, None).await?.status(), 200);
+    let small = json!({ "event_id": "small", "n": "few" }).to_string();
+    assert_eq!(world.post("events", small, None).await?.status(), 200);
+    until_settled(&world).await?;
+    let letters = world
+        .query(
+            "SELECT event_id, LENGTH(payload), JSON_VALUE(attributes, '$.\"pipas-cut\"'), detail FROM pipas_ops.dead_letters \
+             ORDER BY event_id",
+        )
+        .await?;
+    let [big, small] = &letters[..] else { anyhow::bail!("{letters:?}") };
+    let kept: usize = big[1].as_str().unwrap_or_default().parse()?;
+    assert!(kept > 9_000_000 && kept < size, "{kept} of {size}");
+    assert_eq!(big[2], json!(size.to_string()));
+    assert!(
+        big[3].as_str().is_some_and(|detail| detail.contains(&format!("{kept} of its {size} bytes"))),
+        "{}",
+        big[3]
+    );
+    assert_eq!(small[2], Value::Null);
+    assert_eq!(metric(&world, "pipas_loader_rotations_total").await?, 0);
+    world.stop().await
+}

@@ -67,7 +67,7 @@ pub(crate) async fn load(
         Err(RowFailure::Unavailable(error)) => return Err(unavailable(table, open, error).await),
     };
     let Purpose::Events { dead_letters } = table.purpose() else { return Err(LoaderError::DeadLetter) };
-    let outcome = dead_letters.write(DeadLetter { origin, table: Some(open.name.clone()), rejection }).await?;
+    let outcome = dead_letters.write(DeadLetter { origin, table: Some(open.name.clone()), rejection, payload }).await?;
     let rejected = NewState::Rejected { payload, window };
     if let Err(error) = services.ledger.swap(&key, &stands, &rejected, 0).await {
         tracing::warn!(error = %chain(&error), "a dead letter that the ledger does not know of");

@@ -25,6 +25,8 @@ pub(crate) struct DeadLetter {
     /// The table that will not take it, where one was found.
     pub(crate) table: Option<TableName>,
     pub(crate) rejection: Rejection,
+    /// What the ledger is told that the event says.
+    pub(crate) payload: PayloadHash,
 }
 
 /// The writer of `pipas_ops.dead_letters`.

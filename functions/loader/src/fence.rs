@@ -95,8 +95,11 @@ async fn closed(services: &Services, table: &TableName, stream: &str) -> Result<
         }
         let rows = match seen(services, table, &[stream]).await {
             Ok(seen) => seen.get(stream).map_or(0, |seen| seen.rows),
-            // Nor is there a table whose row a claim could stand for.
-            Err(error) if error.is_not_found() => return Ok(0),
+            Err(error) if error.is_not_found() => match services.tables.get(table).await {
+                // Nor is there a table whose row a claim could stand for.
+                Err(error) if error.is_not_found() => return Ok(0),
+                _ => return Err(error.into()),
+            },
             Err(error) => return Err(error.into()),
         };
         if before.replace(rows) == Some(rows) {

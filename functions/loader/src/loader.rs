@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::{Router, routing::post};
-use catalog::{Catalog, TableName, dead_letters_table};
+use catalog::{Catalog, Delivery, TableName, dead_letters_table};
 use dedupe::{InProcessLedger, Ledger, RedisLedger, RedisSettings};
 use event::Outcome;
 use exactly_once::{Limits, Owner};
@@ -208,7 +208,8 @@ fn longest_window(catalog: &Catalog) -> Duration {
 fn claimed(catalog: &Catalog) -> Vec<Claimed> {
     let mut windows: BTreeMap<&TableName, Duration> = BTreeMap::new();
     for stream in catalog.streams.values() {
-        for table in stream.tables.iter() {
+        let claims = |table: &&catalog::Table| !matches!(table.delivery, Delivery::Upsert(_));
+        for table in stream.tables.iter().filter(claims) {
             let window = windows.entry(&table.name).or_default();
             *window = stream.dedupe_window.max(*window);
         }

@@ -1,15 +1,15 @@
 //! A delivery between its push and its row.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use catalog::TableName;
-use event::{Bytes, EventId, Message, Redrive, Rejection, Timestamp};
+use catalog::{TableName, TableSchema};
+use event::{Bytes, EventId, Message, Redrive, Rejection, Timestamp, attribute};
 use exactly_once::{EventKey, PayloadHash};
 use rows::PayloadMask;
 use serde_json::json;
 use service::{Span, SpanKind, TraceContext, Tracer};
-use storage_write::Ingest;
+use storage_write::{Ingest, MAX_ROW_BYTES};
 
 use crate::{dead_letters::DeadLetter, loader::Room, version::Version};
 
@@ -31,6 +31,8 @@ pub(crate) struct Origin {
     pub(crate) is_raw: bool,
 }
 
+/// What a dead letter takes beside its payload, its attributes and its detail, and with room to spare.
+const BESIDE: usize = 64 * 1024;
 const TRACER: Tracer = Tracer::new("loader");
 
 impl Origin {
@@ -152,7 +154,8 @@ impl Content {
                 Ok(row.into())
             }
             Self::DeadLetter { letter, id, version } => {
-                let row = dead_letter(letter, id, place);
+                let tells = version.has(TableSchema::PAYLOAD_HASH);
+                let row = dead_letter(letter, id, place, tells);
                 version.encode(&row).map(Bytes::from)
             }
             Self::Rejected(rejection) => Err(rejection.clone()),
@@ -160,14 +163,23 @@ impl Content {
     }
 }
 
-/// The row of a dead letter, as JSON.
-fn dead_letter(letter: &DeadLetter, id: &str, place: Place<'_>) -> Vec<u8> {
-    let DeadLetter { origin, table, rejection } = letter;
+/// The row of a dead letter, as JSON; `tells`: its table has a column for what the event says.
+fn dead_letter(letter: &DeadLetter, id: &str, place: Place<'_>, tells: bool) -> Vec<u8> {
+    let DeadLetter { origin, table, rejection, payload: says } = letter;
     let message = &origin.message;
     let masked = origin.mask.as_ref().map(|mask| mask.payload(&message.data, origin.is_masked()));
-    let mut attributes = std::borrow::Cow::Borrowed(&message.attributes);
+    let payload = masked.as_deref().unwrap_or(&message.data);
+    let mut attributes = Cow::Borrowed(&message.attributes);
     if masked.is_some() {
         attributes.to_mut().insert(PayloadMask::ATTRIBUTE.to_owned(), "true".to_owned());
+    }
+    let mut detail = Cow::Borrowed(&*rejection.detail);
+    let beside = attributes.iter().map(|(name, value)| 2 * (name.len() + value.len())).sum::<usize>() + detail.len();
+    let kept = payload.len().min(MAX_ROW_BYTES.saturating_sub(beside + BESIDE));
+    if kept < payload.len() {
+        let cut = format!("; {kept} of its {} bytes are kept here, and all of them in the archive", payload.len());
+        detail.to_mut().push_str(&cut);
+        attributes.to_mut().insert(attribute::CUT.to_owned(), payload.len().to_string());
     }
     let mut row = json!({
         "dead_letter_id": id,
@@ -176,9 +188,9 @@ fn dead_letter(letter: &DeadLetter, id: &str, place: Place<'_>) -> Vec<u8> {
         "event_id": origin.event_id,
         "message_id": message.message_id,
         "reason": rejection.reason.code(),
-        "detail": rejection.detail,
+        "detail": detail,
         "pointer": rejection.pointer,
-        "payload": STANDARD.encode(masked.as_deref().unwrap_or(&message.data)),
+        "payload": STANDARD.encode(&payload[..kept]),
         "attributes": &*attributes,
         "ordering_key": Some(&message.ordering_key).filter(|key| !key.is_empty()),
         "received_at": message.received_at().map(|time| time.to_string()),
@@ -191,6 +203,9 @@ fn dead_letter(letter: &DeadLetter, id: &str, place: Place<'_>) -> Vec<u8> {
     if let Some(redrive) = &origin.redrive {
         // Only where there is something to say: a table that is older than the column takes every other dead letter.
         row["redrive_of"] = json!(redrive.of.to_string());
+    }
+    if let Some(says) = says.to_column().filter(|_| tells && origin.mask.is_none()) {
+        row[TableSchema::PAYLOAD_HASH] = json!(says);
     }
     row.to_string().into_bytes()
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use catalog::{Delivery, OnLedgerLoss, Probe, Stream};
 use event::{EventId, Message, Outcome, Reason, Rejection, attribute};
-use exactly_once::{Answer, Limits};
+use exactly_once::{Answer, Limits, PayloadHash};
 use futures::future::{join, join_all};
 use pubsub::push::PushDelivery;
 use rows::{EventView, PayloadMask};
@@ -196,7 +196,8 @@ impl StreamLoader {
     async fn exhaust(&self, origin: Origin, table: Option<&Arc<Table>>, fault: Option<&Rejection>) -> Ended {
         let rejection = exhausted(origin.delivery_attempt, fault);
         let table = table.map(|table| table.name.clone());
-        self.dead_letters.write(DeadLetter { origin: Arc::new(origin), table, rejection }).await
+        let payload = PayloadHash::UNKNOWN;
+        self.dead_letters.write(DeadLetter { origin: Arc::new(origin), table, rejection, payload }).await
     }
 
     fn origin(&self, brought: &Brought, is_raw: bool) -> Origin {
@@ -238,7 +239,8 @@ impl StreamLoader {
 
     async fn reject(&self, mut origin: Origin, rejection: Rejection) -> Ended {
         origin.event_id = origin.message.declared_event_id().and_then(Result::ok);
-        self.dead_letters.write(DeadLetter { origin: Arc::new(origin), table: None, rejection }).await
+        let payload = PayloadHash::UNKNOWN;
+        self.dead_letters.write(DeadLetter { origin: Arc::new(origin), table: None, rejection, payload }).await
     }
 
     /// Loads the event into every raw table.
@@ -302,7 +304,8 @@ impl StreamLoader {
         if answer == Answer::Conflict {
             let rejection = Rejection::new(Reason::PayloadConflict, "the event_id was used before, with other content");
             let table = Some(opened.table.name.clone());
-            return self.dead_letters.write(DeadLetter { origin, table, rejection }).await;
+            let payload = PayloadHash::UNKNOWN;
+            return self.dead_letters.write(DeadLetter { origin, table, rejection, payload }).await;
         }
         writer::outcome(answer)
     }

@@ -42,7 +42,7 @@ pub(crate) async fn load(
         Err(RowFailure::Unavailable(error)) => return Err(at_least_once::unavailable(table, open, error).await),
     };
     let Purpose::Events { dead_letters } = table.purpose() else { return Err(LoaderError::DeadLetter) };
-    let outcome = dead_letters.write(DeadLetter { origin, table: Some(open.name.clone()), rejection }).await?;
+    let outcome = dead_letters.write(DeadLetter { origin, table: Some(open.name.clone()), rejection, payload }).await?;
     Ok(match outcome {
         Outcome::Duplicate => Answer::Duplicate,
         Outcome::Written | Outcome::DeadLettered | Outcome::Retried => Answer::DeadLettered,

@@ -49,6 +49,11 @@ impl Version {
         Ok(row)
     }
 
+    /// Whether the table has such a column.
+    pub(crate) fn has(&self, column: &str) -> bool {
+        self.encoder.descriptor().field.iter().any(|field| field.name() == column)
+    }
+
     /// What the rows are encoded with.
     pub(crate) fn descriptor(&self) -> &SharedDescriptor {
         self.encoder.shared_descriptor()

@@ -357,7 +357,7 @@ impl Driver {
             return;
         };
         let (dead_letters, origin) = (Arc::clone(dead_letters), Arc::clone(&event.origin));
-        let letter = DeadLetter { origin, table: Some(self.name.clone()), rejection };
+        let letter = DeadLetter { origin, table: Some(self.name.clone()), rejection, payload: event.payload };
         let generation = Some(self.generation);
         self.call(async move {
             let written = dead_letters.write_in(letter, generation).await.is_ok();

@@ -27,6 +27,7 @@ pub fn dead_letters_table() -> Table {
         ("redrive_of", String, Nullable),
         ("write_stream", String, Nullable),
         ("write_offset", Integer, Nullable),
+        (TableSchema::PAYLOAD_HASH, Integer, Nullable),
     ];
     table("dead_letters", &fields, "rejected_at", &["stream", "reason"])
 }

@@ -149,9 +149,13 @@ fn rejecting(payload: PayloadHash, rejection: &Rejection) -> Vec<u8> {
 fn rejection(bytes: &[u8]) -> Option<Rejection> {
     let mut parts = std::str::from_utf8(bytes).ok()?.splitn(3, '\0');
     let (code, pointer, detail) = (parts.next()?, parts.next()?, parts.next()?);
-    let reason = Reason::ALL.into_iter().find(|reason| reason.code() == code)?;
     let pointer = (!pointer.is_empty()).then(|| pointer.to_owned());
-    Some(Rejection { reason, pointer, detail: detail.to_owned() })
+    let (reason, detail) = match Reason::ALL.into_iter().find(|reason| reason.code() == code) {
+        Some(reason) => (reason, detail.to_owned()),
+        // A newer version wrote it, whose reasons are more.
+        None => (Reason::RowRejected, format!("{code}: {detail}")),
+    };
+    Some(Rejection { reason, pointer, detail })
 }
 
 #[cfg(test)]
@@ -188,6 +192,13 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_of_a_newer_version_is_kept_as_text() {
+        let read = decode(b"P12345678too_new\0/a\0it is", Time::START);
+        let Some(Stored::Rejecting { rejection, .. }) = read else { panic!("{read:?}") };
+        assert_eq!(rejection, Rejection::at(Reason::RowRejected, "/a", "too_new: it is"));
+    }
+
+    #[test]
     fn settled_values_are_small() {
         assert_eq!(done(PayloadHash::from_bits(1)).len(), 9);
     }
@@ -204,9 +215,7 @@ mod tests {
 
     #[test]
     fn strange_values_are_none_of_ours() {
-        for bytes in
-            [&b""[..], b"Z", b"C12", b"D1234567", b"D123456789", b"P12345678no_such_code\0\0", b"C170000000012x"]
-        {
+        for bytes in [&b""[..], b"Z", b"C12", b"D1234567", b"D123456789", b"P12345678no_route\0", b"C170000000012x"] {
             assert_eq!(decode(bytes, Time::START), None, "{bytes:?}");
         }
         assert_eq!(identity(&claim()).len(), 28);

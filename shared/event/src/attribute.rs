@@ -24,6 +24,8 @@ pub const REDRIVEN: &str = "pipas-redriven";
 /// The hash of what the event said when it first became a dead letter, in 16 hexadecimal digits. A redriven message carries it,
 /// so that a patched event is known as the event that it was.
 pub const REDRIVEN_PAYLOAD: &str = "pipas-payload";
+/// On a dead letter: how many bytes its event has, where not all of them are kept.
+pub const CUT: &str = "pipas-cut";
 /// What the names of attributes that Pipas alone may set begin with.
 pub const RESERVED_PREFIX: &str = "pipas-";
 /// The W3C trace context of the request that carried the event.

@@ -52,32 +52,39 @@ pub(super) async fn dead_letters(
     Known { table, epoch, tells: _ }: &Known<'_>,
     cut: Option<Timestamp>,
 ) -> Result<u64, RecoveryError> {
+    let letters = dead_letters_table().name;
+    let tells = match recovery.services.tables.get(&letters).await {
+        Ok((schema, _)) => schema.fields.iter().any(|field| field.name == TableSchema::PAYLOAD_HASH),
+        Err(error) if error.is_not_found() => return Ok(0),
+        Err(error) => return Err(error.into()),
+    };
+    let says = if tells { TableSchema::PAYLOAD_HASH } else { "NULL" };
     // Of two events with one id, the one that came second says nothing of the first.
     let sql = format!(
-        "SELECT DISTINCT event_id, dead_letter_id FROM `{}.{}` WHERE rejected_at >= TIMESTAMP '{:.6}' \
+        "SELECT DISTINCT event_id, dead_letter_id, {says} FROM `{}.{letters}` WHERE rejected_at >= TIMESTAMP '{:.6}' \
          AND `table` = '{}' AND event_id IS NOT NULL AND reason != '{}'",
         recovery.services.project,
-        dead_letters_table().name,
         since(table, cut),
         table.name,
         Reason::PayloadConflict.code(),
     );
-    let mut pages = match recovery.services.tables.query_pages(&sql).await {
-        Err(error) if error.is_not_found() => return Ok(0),
-        pages => pages?,
-    };
+    let mut pages = recovery.services.tables.query_pages(&sql).await?;
     let mut restored = 0;
     while let Some(page) = pages.next().await? {
-        let mut redrives: HashMap<EventKey, u8> = HashMap::new();
+        let mut last: HashMap<EventKey, (u8, PayloadHash)> = HashMap::new();
         for row in &page {
-            let [id, letter] = row.as_slice() else { continue };
+            let [id, letter, says] = row.as_slice() else { continue };
             let Some(id) = event_id(id) else { continue };
             let letter = letter.as_str().and_then(|letter| letter.parse().ok());
-            let most = redrives.entry(EventKey::new(&table.name, *epoch, &id)).or_default();
-            *most = letter.map_or(0, |letter: DeadLetterId| letter.redrives()).max(*most);
+            let redrives = letter.map_or(0, |letter: DeadLetterId| letter.redrives());
+            let says = integer(says).map_or(PayloadHash::UNKNOWN, PayloadHash::from_column);
+            let known = last.entry(EventKey::new(&table.name, *epoch, &id)).or_insert((redrives, says));
+            if redrives > known.0 {
+                *known = (redrives, says);
+            }
         }
-        let rejected = |redrives| Restored::Rejected { payload: PayloadHash::UNKNOWN.redriven(redrives) };
-        let keys = redrives.into_iter().map(|(key, redrives)| (key, rejected(redrives))).collect();
+        let rejected = |(redrives, says): (u8, PayloadHash)| Restored::Rejected { payload: says.redriven(redrives) };
+        let keys = last.into_iter().map(|(key, last)| (key, rejected(last))).collect();
         restored += restore(recovery, survey, keys, table.window).await?;
     }
     Ok(restored)

@@ -63,6 +63,9 @@ impl Letter {
     /// The message that carries the event again: the same attributes, and what tells loaders that it was a dead letter.
     pub(super) fn outgoing(self, patch: Option<&Patch>) -> anyhow::Result<Outgoing> {
         self.id.next().context("it was redriven as often as can be counted")?;
+        if let Some(size) = self.attributes.get(attribute::CUT) {
+            anyhow::bail!("{} of its {size} bytes are kept: replay its message from the archive", self.payload.len());
+        }
         let mut attributes = self.attributes;
         // What the event said at first, however often it was patched: by that a ledger knows it.
         let first = format!("{:016x}", PayloadHash::of(&self.payload).bits());
@@ -135,6 +138,13 @@ mod tests {
         let letter = |attributes: &str| Letter::read(&row(ID, json!("e"), attributes)).expect("a letter");
         let refused = letter(&json!(many).to_string()).outgoing(None).expect_err("too many");
         assert_eq!(refused.to_string(), "it has 101 attributes; a message has at most 100");
+    }
+
+    #[test]
+    fn a_dead_letter_that_was_cut_is_left() {
+        let cut = Letter::read(&row(ID, json!("e"), r#"{"pipas-cut":"10000000"}"#)).expect("a letter");
+        let left = cut.outgoing(None).expect_err("half an event");
+        assert_eq!(left.to_string(), "10 of its 10000000 bytes are kept: replay its message from the archive");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The ledger in Redis, or in anything that speaks as Redis 7 does.
 
 mod client;
+mod connection;
 mod scan;
 mod scripts;
 
@@ -14,13 +15,11 @@ use exactly_once::{
     Claim, Claimed, EventKey, Expected, NewState, PayloadHash, Restored, Settled, State, Swapped, Time, Want,
 };
 use futures::{StreamExt, TryStreamExt, stream};
-use redis::{
-    AsyncCommands, FromRedisValue, RedisError, Script,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use redis::{AsyncCommands, FromRedisValue, RedisError, Script, aio::ConnectionManagerConfig};
 use secrecy::SecretString;
 
 use crate::{Adopted, Ledger, LedgerError, Survey, value};
+use connection::Connection;
 use scripts::Scripts;
 
 /// The most keys of one script call.
@@ -53,7 +52,7 @@ impl RedisSettings {
 /// The ledger in Redis. One connection, which comes back by itself; cheap to clone.
 #[derive(Clone)]
 pub struct RedisLedger {
-    connection: ConnectionManager,
+    connection: Connection,
     buckets: u8,
     scripts: Arc<Scripts>,
 }
@@ -68,7 +67,7 @@ impl RedisLedger {
             .set_number_of_retries(2)
             .set_min_delay(Duration::from_millis(50))
             .set_max_delay(Duration::from_millis(500));
-        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(LedgerError::Refused)?;
+        let connection = Connection::new(client, config).map_err(LedgerError::Refused)?;
         Ok(Self { connection, buckets: settings.buckets.max(1), scripts: Arc::new(Scripts::new()) })
     }
 

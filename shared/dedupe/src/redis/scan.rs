@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use exactly_once::{Claim, EventKey, PayloadHash, State};
-use redis::{AsyncCommands, aio::ConnectionManager};
+use redis::AsyncCommands;
 
-use super::{corrupt, ledger_error, state, time};
+use super::{connection::Connection, corrupt, ledger_error, state, time};
 use crate::LedgerError;
 
 /// Keys that one step looks at.
@@ -13,7 +13,7 @@ const STEP: usize = 1_000;
 
 /// Every event that was claimed at least `age` ago. Keys that come or go meanwhile may be missed.
 pub(super) async fn undecided(
-    connection: &mut ConnectionManager,
+    connection: &mut Connection,
     age: Duration,
 ) -> Result<Vec<(EventKey, Claim, PayloadHash)>, LedgerError> {
     let (mut cursor, mut old) = (0_u64, Vec::new());

@@ -2,6 +2,7 @@
 
 mod agreement;
 mod capacity;
+mod connection;
 mod failover;
 mod generations;
 #[cfg(feature = "journal")]

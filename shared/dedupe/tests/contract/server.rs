@@ -1,6 +1,6 @@
 //! A Redis server: the one that `PIPAS_TEST_REDIS_URL` names, else one that the test starts and ends.
 
-use std::{process::Stdio, time::Duration};
+use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use dedupe::{Ledger, RedisLedger};
 use tempfile::TempDir;
@@ -54,15 +54,24 @@ impl RedisServer {
     pub(crate) fn url(&self) -> secrecy::SecretString {
         match self {
             Self::Named(url) => url.clone().into(),
-            Self::Started { folder, .. } => {
-                format!("redis+unix://{}", folder.path().join("redis.sock").display()).into()
-            }
+            Self::Started { .. } => format!("redis+unix://{}", self.socket().display()).into(),
         }
     }
 
-    pub(crate) async fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+    /// The socket of a server of our own.
+    pub(crate) fn socket(&self) -> PathBuf {
         let Self::Started { folder, .. } = self else { panic!("only of a server of our own") };
-        let client = redis::Client::open(format!("redis+unix://{}", folder.path().join("redis.sock").display()));
+        folder.path().join("redis.sock")
+    }
+
+    /// The process of a server of our own.
+    pub(crate) fn pid(&self) -> u32 {
+        let Self::Started { process: Some(process), .. } = self else { panic!("only of a server of our own") };
+        process.id().expect("a process that runs")
+    }
+
+    pub(crate) async fn command<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+        let client = redis::Client::open(format!("redis+unix://{}", self.socket().display()));
         let mut connection =
             client.expect("an address").get_multiplexed_async_connection().await.expect("a connection");
         let mut command = redis::cmd(words[0]);

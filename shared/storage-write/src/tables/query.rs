@@ -25,6 +25,8 @@ pub struct QueryRows {
 struct QueryRequest<'a> {
     query: &'a str,
     use_legacy_sql: bool,
+    /// Who asks again wants to know what there is now.
+    use_query_cache: bool,
     format_options: FormatOptions,
 }
 
@@ -95,7 +97,7 @@ impl Tables {
     pub async fn query_pages(&self, sql: &str) -> Result<QueryPages, TablesError> {
         let deadline = Instant::now() + QUERY_TIMEOUT;
         let format_options = FormatOptions { use_int64_timestamp: true };
-        let request = QueryRequest { query: sql, use_legacy_sql: false, format_options };
+        let request = QueryRequest { query: sql, use_legacy_sql: false, use_query_cache: false, format_options };
         let mut page: QueryResponse = self.call(Method::POST, "/queries", Some(&request)).await?;
         let job = page.job_reference.take();
         Ok(QueryPages { tables: self.clone(), deadline, job, page: Some(page), fields: Vec::new() })
