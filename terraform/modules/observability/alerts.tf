@@ -217,6 +217,16 @@ locals {
       EOT
     }
 
+    degraded = {
+      title    = "the ledger is not whole for a table"
+      severity = "ERROR"
+      duration = "120s"
+      query    = "max(pipas_loader_degraded_tables) > 0"
+      meaning  = <<-EOT
+        After a loss of claims a table could not be read in time, so that the ledger does not know its rows. Its events wait in Pub/Sub, or are written without claims where the stream says `on_ledger_loss: append`; the other tables go on. The loader's errors name the table and the reason; a loader tries again each half minute.
+      EOT
+    }
+
     unclaimed = {
       title    = "rows are written without claims"
       severity = "ERROR"

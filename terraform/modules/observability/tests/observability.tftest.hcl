@@ -19,7 +19,7 @@ run "every_alert_says_what_to_do" {
 
   assert {
     condition = length(setsubtract([
-      "backlog", "late", "pushes", "dead_letters", "used_up", "ledger_memory", "ledger_evicts", "ledger_away", "ledger_connections", "ledger_role", "undelivered", "ledger_failover", "appends", "braked", "connections", "write_streams", "throughput", "quota", "archive", "mismatch", "edge_errors",
+      "backlog", "late", "pushes", "dead_letters", "used_up", "ledger_memory", "ledger_evicts", "ledger_away", "ledger_connections", "ledger_role", "undelivered", "ledger_failover", "degraded", "appends", "braked", "connections", "write_streams", "throughput", "quota", "archive", "mismatch", "edge_errors",
     ], keys(output.alerts))) == 0
     error_message = "What must be told is told."
   }

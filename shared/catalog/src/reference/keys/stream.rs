@@ -83,8 +83,9 @@ pub(super) const STREAM: &[Key] = &[
         "streams.*.on_ledger_loss",
         Choice(&["nack", "append"]),
         Default("`nack`"),
-        "What becomes of events while the claim ledger cannot be reached. `nack`: they come again, late and never twice. \
-         `append`: they are written in time, and perhaps twice.",
+        "What becomes of events while the claim ledger cannot be reached, or is not whole for their table after a loss. `nack`: \
+         they come again, late and never twice. `append`: they are written in time, and perhaps twice; those that are refused \
+         wait all the same, as no dead letter is written twice.",
         "append",
     ),
     key(
