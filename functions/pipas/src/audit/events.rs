@@ -25,6 +25,8 @@ pub(super) struct Events {
     upserts: HashMap<Key, Key>,
     /// Those rows, and whether they are there.
     upserted: HashMap<Key, bool>,
+    /// Rows beyond the first of events that have another content without an end: each may be that of one.
+    spare: HashMap<Key, Spare>,
     sum: Sum,
     doubled_ids: Vec<String>,
 }
@@ -43,6 +45,14 @@ struct Event {
     has_row: bool,
     /// It was published so lately that it may be in flight.
     is_late: bool,
+}
+
+/// Rows of an event beyond its first.
+#[derive(Debug, Clone, Copy)]
+struct Spare {
+    rows: u64,
+    /// Whether they were counted as repeated.
+    may_repeat: bool,
 }
 
 #[derive(Debug, Default)]
@@ -114,6 +124,9 @@ impl Events {
                 self.sum.written += u64::from(!event.has_row);
                 event.has_row = true;
                 event.ended = event.ended.saturating_add(1);
+                if row.count > 1 && event.contents > event.ended {
+                    self.spare.insert(row.key, Spare { rows: row.count - 1, may_repeat: row.may_repeat });
+                }
                 true
             }
             None => {
@@ -162,34 +175,48 @@ impl Events {
 
     /// The account, when all was taken. Names of missing events are not in it.
     pub(super) fn close(&self, stream: &str, interval: &Interval) -> Report {
-        let (mut received, mut upserted, mut in_flight, mut missing) = (0, 0, 0, 0);
+        let (mut received, mut also_written, mut in_flight, mut missing) = (0, 0, 0, 0);
         for (key, event) in &self.known {
-            let left = u64::from(event.contents.saturating_sub(event.ended));
             received += u64::from(event.contents);
             let count = match event.is_late {
-                _ if self.is_upserted(key) => &mut upserted,
+                _ if self.is_upserted(key) => &mut also_written,
                 true => &mut in_flight,
                 false => &mut missing,
             };
-            *count += left;
+            *count += self.left(key, event);
         }
         let sum = &self.sum;
+        let mut repeated = sum.repeated;
+        for (key, spare) in &self.spare {
+            let taken = self.known.get(key).map_or(0, |event| event.without_end().min(spare.rows));
+            also_written += taken;
+            repeated -= if spare.may_repeat { taken } else { 0 };
+        }
         Report {
             stream: stream.to_owned(),
             interval: *interval,
             archived: sum.records,
             archived_again: sum.archived_again,
             received,
-            written: sum.written + upserted,
+            written: sum.written + also_written,
             dead_lettered: sum.dead_lettered,
             in_flight,
             duplicates_refused: sum.duplicates,
-            repeated: sum.repeated,
+            repeated,
             not_archived: sum.not_archived,
             missing,
             doubled: sum.doubled,
             missing_ids: Vec::new(),
             doubled_ids: self.doubled_ids.clone(),
+        }
+    }
+
+    /// How many of the event's contents are neither a row nor a dead letter. A row beyond the event's first is taken to be that of
+    /// a content without an end: a table that may repeat took both, or the id was used again beyond the window.
+    fn left(&self, key: &Key, event: &Event) -> u64 {
+        match event.without_end() {
+            0 => 0,
+            left => left.saturating_sub(self.spare.get(key).map_or(0, |spare| spare.rows)),
         }
     }
 
@@ -201,9 +228,16 @@ impl Events {
     /// Up to `list` missing events, each by a content of its own.
     pub(super) fn missing(&self, list: usize) -> HashSet<(Key, u32)> {
         let is_missing =
-            |key: &Key, event: &Event| !event.is_late && event.ended < event.contents && !self.is_upserted(key);
+            |key: &Key, event: &Event| !event.is_late && self.left(key, event) > 0 && !self.is_upserted(key);
         let missing = self.known.iter().filter(|(key, event)| is_missing(key, event));
         missing.take(list).map(|(key, event)| (*key, event.content)).collect()
+    }
+}
+
+impl Event {
+    /// How many contents have no end of their own.
+    fn without_end(&self) -> u64 {
+        u64::from(self.contents.saturating_sub(self.ended))
     }
 }
 
@@ -349,6 +383,32 @@ streams:
         events.row(&Row::new("d.t", "a", 3, true, true), 10);
         let report = close(&events);
         assert_eq!((report.repeated, report.doubled), (2, 0));
+    }
+
+    #[test]
+    fn two_contents_of_an_id_that_are_two_rows_are_both_written() {
+        let both = [(1, r#"{"id":"a","status":"a"}"#), (2, r#"{"id":"a","status":"b"}"#)];
+        let mut events = archive(&both);
+        events.row(&Row::new("d.t", "a", 2, true, true), 10);
+        let report = close(&events);
+        assert_eq!((report.received, report.written, report.repeated, report.missing), (2, 2, 0, 0));
+        assert!(events.missing(10).is_empty());
+        // A row twice, and the other content refused as a conflict.
+        events.letter(&Letter { is_conflict: true, ..letter("a", "l1", 1) }, 10);
+        let report = close(&events);
+        assert_eq!((report.written, report.dead_lettered, report.repeated, report.missing), (1, 1, 1, 0));
+        // One row is the end of one content.
+        let mut events = archive(&both);
+        events.row(&Row::new("d.t", "a", 1, true, true), 10);
+        assert_eq!((close(&events).missing, events.missing(10).len()), (1, 1));
+    }
+
+    #[test]
+    fn an_id_that_is_used_again_beyond_the_window_is_doubled_and_not_missing_too() {
+        let mut events = archive(&[(1, r#"{"id":"a","status":"a"}"#), (2, r#"{"id":"a","status":"b"}"#)]);
+        row(&mut events, "a", 2);
+        let report = close(&events);
+        assert_eq!((report.written, report.repeated, report.missing, report.doubled), (2, 0, 0, 1));
     }
 
     #[test]

@@ -35,7 +35,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// An event is a table and an event id; other content under a used id counts as an event of its own, and its end is a dead
 /// letter (payload_conflict). A row or dead letter whose event is not in the archive yet is no fault, and neither is an
 /// event that may still be in flight: both have lines of their own. An event that is published again after the stream's
-/// dedupe_window is a new one by the stream's promise, and shows here as doubled.
+/// dedupe_window is a new one by the stream's promise, and shows here as doubled; not also as missing, whatever it says.
 ///
 /// A raw table has an event of its own of each message: a stream with one counts each message twice.
 ///
@@ -43,8 +43,9 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// and the second ends as a row, or as the next dead letter.
 ///
 /// Tables with delivery at_least_once: an event must have at least one row; further rows are counted as repeated, and are
-/// no fault, as the view <table>_unique hides them. With delivery upsert an event is written when the row of its key is
-/// there, whichever event made it last; a key with two visible rows is doubled.
+/// no fault, as the view <table>_unique hides them. Where an id has several contents, a further row counts as written, as that
+/// of a content without an end. With delivery upsert an event is written when the row of its key is there, whichever event
+/// made it last; a key with two visible rows is doubled.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct AuditArgs {
