@@ -60,6 +60,7 @@ struct Sum {
     records: u64,
     archived_again: u64,
     duplicates: u64,
+    superseded: u64,
     written: u64,
     dead_lettered: u64,
     repeated: u64,
@@ -75,25 +76,26 @@ impl Events {
         if let Some(of) = &event.redriven {
             self.redriven.insert(of.clone());
         }
-        if let Some(row) = event.row {
-            self.upserts.insert(event.key, row);
-            self.upserted.entry(row).or_default();
-        }
         let known = self.known.entry(event.key).or_default();
         known.is_late |= event.published >= since;
-        if known.contents == 0 {
+        let is_first = known.contents == 0;
+        if is_first {
             *known = Event { content: event.content, message, contents: 1, is_late: known.is_late, ..Event::default() };
-            return;
-        }
-        if known.message == message || !self.messages.insert(event.message) {
+        } else if known.message == message || !self.messages.insert(event.message) {
             self.sum.archived_again += 1;
             return;
         }
-        // Under an upsert table's key other content is a newer state, and no conflict.
-        if event.row.is_none() && known.content != event.content && self.contents.insert((event.key, event.content)) {
-            known.contents = known.contents.saturating_add(1);
-        } else {
-            self.sum.duplicates += 1;
+        match event.row {
+            // Under an upsert table's key other content is a newer state, and no conflict.
+            Some(row) => {
+                self.upserts.insert(event.key, row);
+                self.sum.superseded += u64::from(self.upserted.insert(row, false).is_some());
+            }
+            None if is_first => {}
+            None if known.content != event.content && self.contents.insert((event.key, event.content)) => {
+                known.contents = known.contents.saturating_add(1);
+            }
+            None => self.sum.duplicates += 1,
         }
     }
 
@@ -202,6 +204,7 @@ impl Events {
             dead_lettered: sum.dead_lettered,
             in_flight,
             duplicates_refused: sum.duplicates,
+            superseded: sum.superseded,
             repeated,
             not_archived: sum.not_archived,
             missing,
@@ -244,7 +247,7 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::identity::{Identify, row_key},
+        super::{identity::Identify, row_keys::RowKeys},
         *,
     };
 
@@ -282,7 +285,7 @@ streams:
 
     fn archive_of(declared: &str, messages: &[(u32, &str)]) -> Events {
         let stream = stream(declared);
-        let identify = Identify::new(&stream);
+        let identify = Identify::new(&stream).expect("keys that can be read");
         let mut events = Events::default();
         for (id, data) in messages {
             for event in identify.message(&message(*id, data)) {
@@ -336,7 +339,7 @@ streams:
         let mut redriven = message(2, r#"{"id":"a","patched":true}"#);
         redriven.attributes.insert(event::attribute::REDRIVEN.into(), of.clone());
         let stream = stream(DECLARED);
-        let identify = Identify::new(&stream);
+        let identify = Identify::new(&stream).expect("keys that can be read");
         let mut events = archive(&[(1, r#"{"id":"a"}"#)]);
         for id in [2, 3] {
             let again = event::Message { message_id: id.to_string(), ..redriven.clone() };
@@ -415,11 +418,19 @@ streams:
     fn an_upserted_event_is_written_when_the_row_of_its_key_is_there() {
         let declared = DECLARED.replace("schema: t.json", "schema: t.json, delivery: upsert, key: [id]");
         let declared = declared.replace("event_id: /id", "event_id: /event");
-        let states =
-            [(1, r#"{"event":"1","id":"a"}"#), (2, r#"{"event":"2","id":"a"}"#), (3, r#"{"event":"3","id":"b"}"#)];
+        let states = [
+            (1, r#"{"event":"1","id":"a"}"#),
+            (2, r#"{"event":"2","id":"a"}"#),
+            (3, r#"{"event":"3","id":"b"}"#),
+            (4, r#"{"event":"1","id":"a","newer":true}"#),
+            (4, r#"{"event":"1","id":"a","newer":true}"#),
+        ];
         let mut events = archive_of(&declared, &states);
-        assert_eq!(close(&events).missing, 3);
-        let key = row_key("d.t", &[Some("a".to_owned())]);
+        let report = close(&events);
+        assert_eq!((report.missing, report.superseded, report.duplicates_refused), (3, 2, 0));
+        assert_eq!(report.archived_again, 1);
+        let keys = RowKeys::of(&stream(&declared).tables[0]).expect("keys").expect("an upsert table");
+        let key = keys.of_row(&[Some("a")]).expect("a key");
         let upsert = |count| Row::of_key(("d.t", key), "a", count, true);
         events.row(&upsert(1), 10);
         let report = close(&events);

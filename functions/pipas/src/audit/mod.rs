@@ -5,6 +5,7 @@ mod events;
 mod identity;
 pub(crate) mod interval;
 mod report;
+mod row_keys;
 mod rows;
 mod source;
 
@@ -45,7 +46,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Tables with delivery at_least_once: an event must have at least one row; further rows are counted as repeated, and are
 /// no fault, as the view <table>_unique hides them. Where an id has several contents, a further row counts as written, as that
 /// of a content without an end. With delivery upsert an event is written when the row of its key is there, whichever event
-/// made it last; a key with two visible rows is doubled.
+/// made it last; a key with two visible rows is doubled, and archived states of a key beyond its first are superseded: nothing
+/// is refused there, BigQuery shows the newest.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct AuditArgs {
@@ -121,7 +123,7 @@ pub(crate) async fn command(global: &Global, args: AuditArgs) -> anyhow::Result<
 ///
 /// The archive is read first: whatever is in it and not in flight must have ended by the time the tables are read.
 pub async fn audit(source: &Source, stream: &Stream, scope: &Scope) -> anyhow::Result<Report> {
-    let identify = Identify::new(stream);
+    let identify = Identify::new(stream)?;
     let store = source.archive().await?;
     let tables = source.tables().await?;
     let since = Timestamp::now() - jiff::SignedDuration::try_from(scope.in_flight)?;

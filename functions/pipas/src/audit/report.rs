@@ -29,6 +29,8 @@ pub struct Report {
     pub in_flight: u64,
     /// Archived copies of an event beyond its first.
     pub duplicates_refused: u64,
+    /// Archived states of an upsert table's key beyond its first: none was refused, and the newest is the row.
+    pub superseded: u64,
     /// Rows beyond an event's first where the delivery is at_least_once.
     pub repeated: u64,
     /// Rows and dead letters whose events are not in the archive.
@@ -69,6 +71,9 @@ impl fmt::Display for Report {
         line("dead-lettered", self.dead_lettered, "rows of pipas_ops.dead_letters");
         line("in flight", self.in_flight, "may still become either");
         line("duplicates refused", self.duplicates_refused, "archived copies beyond an event's first");
+        if self.superseded > 0 {
+            line("superseded", self.superseded, "archived states of an upsert table's key beyond its first");
+        }
         line("not yet archived", self.not_archived, "rows and dead letters whose events the archive has not");
         if self.repeated > 0 {
             line(

@@ -1,13 +1,14 @@
 //! What BigQuery has: each event's rows, and each event's dead letters.
 
-use anyhow::{Context, bail};
-use catalog::{Delivery, FieldType, Stream, Table, Upsert, dead_letters_table, redrives_table};
+use anyhow::Context;
+use catalog::{Delivery, Stream, Table, dead_letters_table, redrives_table};
 use serde_json::Value;
 use storage_write::Tables;
 
 use super::{
-    identity::{self, Key, event_key, message_key, row_key},
+    identity::{self, Key, event_key, message_key},
     interval::Interval,
+    row_keys::RowKeys,
 };
 
 /// The rows of one event.
@@ -81,12 +82,11 @@ pub(super) async fn of_table(
     interval: &Interval,
     mut take: impl FnMut(&Row<'_>),
 ) -> anyhow::Result<()> {
-    let may_repeat = match &table.delivery {
-        Delivery::ExactlyOnce => false,
-        Delivery::AtLeastOnce => true,
-        Delivery::Upsert(upsert) => return of_upsert_table(tables, (table, upsert), interval, take).await,
-    };
     let name = table.name.to_string();
+    if let Some(keys) = RowKeys::of(table)? {
+        return of_upsert_table(tables, (&name, &keys), interval, take).await;
+    }
+    let may_repeat = table.delivery == Delivery::AtLeastOnce;
     let sql = format!(
         "SELECT ingest.event_id, COUNT(*), COUNTIF({inside}) FROM `{name}` \
          WHERE ingest.event_id IS NOT NULL AND {near} GROUP BY ingest.event_id",
@@ -104,28 +104,20 @@ pub(super) async fn of_table(
 /// Hands every row of an upsert table to `take`: an event of the interval may be replaced by one of any later time.
 async fn of_upsert_table(
     tables: &Tables,
-    (table, upsert): (&Table, &Upsert),
+    (name, keys): (&str, &RowKeys),
     interval: &Interval,
     mut take: impl FnMut(&Row<'_>),
 ) -> anyhow::Result<()> {
-    for column in &upsert.key {
-        let field = table.schema.fields.iter().find(|field| field.name.eq_ignore_ascii_case(column));
-        match field.map(|field| field.field_type) {
-            Some(FieldType::String | FieldType::Integer | FieldType::Boolean | FieldType::Date) => {}
-            _ => bail!("an audit compares keys of STRING, INTEGER, BOOLEAN and DATE; {column} is none of these"),
-        }
-    }
-    let name = table.name.to_string();
-    let columns = upsert.key.iter().map(|column| format!("CAST(`{column}` AS STRING)")).collect::<Vec<_>>().join(", ");
-    let group = (1..=upsert.key.len()).map(|at| at.to_string()).collect::<Vec<_>>().join(", ");
+    let columns = keys.columns();
+    let cast = columns.iter().map(|column| format!("CAST(`{column}` AS STRING)")).collect::<Vec<_>>().join(", ");
+    let group = (1..=columns.len()).map(|at| at.to_string()).collect::<Vec<_>>().join(", ");
     let inside = interval.condition("ingest.published_at");
-    let sql = format!("SELECT {columns}, COUNT(*), COUNTIF({inside}) FROM `{name}` GROUP BY {group}");
-    let keys = upsert.key.len();
+    let sql = format!("SELECT {cast}, COUNT(*), COUNTIF({inside}) FROM `{name}` GROUP BY {group}");
     each(tables, &sql, |row| {
-        let values: Vec<Option<String>> = (0..keys).map(|at| text(row, at).map(str::to_owned)).collect();
-        let (count, inside) = (number(row, keys)?, number(row, keys + 1)?);
-        let id = values.iter().map(|value| value.as_deref().unwrap_or("NULL")).collect::<Vec<_>>().join(", ");
-        take(&Row::of_key((&name, row_key(&name, &values)), &id, count, inside > 0));
+        let values: Vec<Option<&str>> = (0..columns.len()).map(|at| text(row, at)).collect();
+        let (count, inside) = (number(row, columns.len())?, number(row, columns.len() + 1)?);
+        let id = values.iter().map(|value| value.unwrap_or("NULL")).collect::<Vec<_>>().join(", ");
+        take(&Row::of_key((name, keys.of_row(&values)?), &id, count, inside > 0));
         Some(())
     })
     .await
