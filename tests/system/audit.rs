@@ -27,6 +27,7 @@ fn account(data_dir: &Path, more: &[&str]) -> anyhow::Result<Value> {
     let account: Value = serde_json::from_slice(&output.stdout).map_err(|_| anyhow::anyhow!("{error}"))?;
     let is_closed = account["missing"] == 0 && account["doubled"] == 0;
     anyhow::ensure!(output.status.success() == is_closed, "{}: {account}", output.status);
+    anyhow::ensure!(account["closed"] == is_closed, "{account}");
     Ok(account)
 }
 

@@ -196,6 +196,7 @@ impl Events {
         }
         Report {
             stream: stream.to_owned(),
+            closed: missing == 0 && sum.doubled == 0,
             interval: *interval,
             archived: sum.records,
             archived_again: sum.archived_again,
@@ -320,6 +321,17 @@ streams:
         let report = close(&events);
         assert_eq!((report.dead_lettered, report.missing, report.doubled), (1, 0, 0), "a conflict has its dead letter");
         assert!(report.is_closed());
+    }
+
+    #[test]
+    fn the_line_of_a_log_says_whether_the_account_closes() {
+        let mut events = archive(&[(1, r#"{"id":"a"}"#)]);
+        let line = |events: &Events| serde_json::to_value(close(events)).expect("JSON");
+        assert_eq!(line(&events)["closed"], serde_json::json!(false));
+        row(&mut events, "a", 1);
+        assert_eq!(line(&events)["closed"], serde_json::json!(true));
+        row(&mut events, "a", 2);
+        assert_eq!(line(&events)["closed"], serde_json::json!(false));
     }
 
     #[test]
