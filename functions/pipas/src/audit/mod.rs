@@ -69,8 +69,10 @@ pub(crate) struct AuditArgs {
     /// The bucket of that project's archive
     #[arg(long, value_name = "BUCKET", requires = "project")]
     bucket: Option<String>,
-    /// An event without a row that was published so short a time ago is in flight, not missing
-    #[arg(long, value_name = "TIME", default_value = "60s")]
+    /// An event without a row that was published so short a time ago is in flight, not missing. The default is more than the longest
+    /// way of an event where nothing is out of order: a claim of a loader that died is suspect after 90 s, Pub/Sub waits up to
+    /// 600 s for the next delivery, and that takes up to 60 s. After an outage (of the ledger, of BigQuery) give its length and that
+    #[arg(long, value_name = "TIME", default_value = "15m")]
     in_flight: Span,
     /// Look again for so long, until nothing is in flight, missing, or not archived
     #[arg(long, value_name = "TIME", default_value = "0s")]
@@ -164,4 +166,26 @@ pub async fn audit(source: &Source, stream: &Stream, scope: &Scope) -> anyhow::R
         .context("reading the archive")?;
     }
     Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        audit: AuditArgs,
+    }
+
+    #[test]
+    fn an_event_on_its_longest_way_is_in_flight() {
+        let Line { audit } = Line::parse_from(["audit", "--stream", "events"]);
+        let env = service::Env::from_pairs([("GOOGLE_CLOUD_PROJECT", "p"), ("PIPAS_PUSH_AUTH", "none")]);
+        let suspicion = loader::Config::from_env(&env).expect("a config").limits.suspect_after;
+        let (longest_backoff, ack_deadline) = (Duration::from_secs(600), Duration::from_secs(60));
+        assert!(audit.in_flight.0 > suspicion + longest_backoff + ack_deadline, "{:?}", audit.in_flight);
+    }
 }
