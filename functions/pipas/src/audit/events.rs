@@ -147,7 +147,10 @@ impl Events {
 
     /// Takes a dead letter of an event, after the event's rows.
     pub(super) fn letter(&mut self, letter: &Letter<'_>, list: usize) {
-        let key = letter.keys.iter().find(|key| self.known.contains_key(*key)).copied();
+        let known = || letter.keys.iter().filter(|key| self.known.contains_key(*key));
+        // Of several tables' events the one that has no end yet.
+        let open = known().find(|key| self.known.get(*key).is_some_and(|event| event.without_end() > 0));
+        let key = open.or(known().next()).copied();
         let (is_of_interest, has_row) = match key.and_then(|key| self.known.get_mut(&key)) {
             Some(event) => {
                 let left = event.contents.saturating_sub(event.ended);
@@ -248,7 +251,10 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{identity::Identify, row_keys::RowKeys},
+        super::{
+            identity::{Identify, event_key},
+            row_keys::RowKeys,
+        },
         *,
     };
 
@@ -372,13 +378,29 @@ streams:
     }
 
     #[test]
-    fn a_dead_letter_that_had_no_table_is_found_when_a_table_takes_its_event_since() {
-        let mut events = archive(&[(1, r#"{"id":"a"}"#)]);
-        let without = Letter::of_event(None, "a");
-        let keys = [without.keys.clone(), Letter::of_event(Some("d.t"), "a").keys].concat();
-        events.letter(&Letter { keys, ..without }, 10);
-        let report = close(&events);
-        assert_eq!((report.dead_lettered, report.missing, report.not_archived), (1, 0, 0));
+    fn a_dead_letter_that_had_no_table_is_of_the_table_that_takes_its_event_since() {
+        let raw_first = ("      raw: { table: d.raw, raw: true }\n", vec![(1, r#"{"id":"a"}"#)], "d.raw");
+        let other = "      s: { table: d.s, schema: t.json, when: { has: [/s] } }\n";
+        let other_first = (other, vec![(1, r#"{"id":"a"}"#), (2, r#"{"id":"a","s":1}"#)], "d.s");
+        for (before, messages, written) in [raw_first, other_first] {
+            let declared = DECLARED.replace("      t: {", &format!("{before}      t: {{"));
+            let mut events = archive_of(&declared, &messages);
+            events.row(&Row::new(written, "a", 1, true, false), 10);
+            let mut letter = Letter { letter_id: "l", ..Letter::of_event(None, "a") };
+            letter.or_routed(&stream(&declared));
+            events.letter(&letter, 10);
+            let report = close(&events);
+            assert_eq!((report.dead_lettered, report.not_archived), (1, 0), "beside {written}: {report}");
+            assert_eq!((report.missing, report.doubled), (0, 0), "beside {written}: {report}");
+        }
+        // It is no end of what a raw table lacks.
+        let declared = DECLARED.replace("      t: {", "      raw: { table: d.raw, raw: true }\n      t: {");
+        let mut events = archive_of(&declared, &[(1, r#"{"id":"a"}"#)]);
+        let mut letter = Letter { letter_id: "l", ..Letter::of_event(None, "a") };
+        letter.or_routed(&stream(&declared));
+        events.letter(&letter, 10);
+        let missing: Vec<Key> = events.missing(10).into_iter().map(|(key, _)| key).collect();
+        assert_eq!(missing, [event_key(Some("d.raw"), "a")]);
     }
 
     #[test]

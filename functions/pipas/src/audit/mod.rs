@@ -40,6 +40,10 @@ const AGAIN: Duration = Duration::from_millis(500);
 ///
 /// A raw table has an event of its own of each message: a stream with one counts each message twice.
 ///
+/// What was archived is read by the catalog as it is now: its ids, routes and tables. Where one of them was changed since, events
+/// of before are missing where they would go now, and not archived where they are; after a raw table was added, missing alone.
+/// Give as --from the time of the change, and audit what was before it with --to and --catalog, the catalog of then.
+///
 /// A dead letter that was published again (`pipas dead-letters redrive`) is one event more: the first ended as the dead letter,
 /// and the second ends as a row, or as the next dead letter.
 ///

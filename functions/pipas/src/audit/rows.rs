@@ -69,6 +69,13 @@ impl<'a> Letter<'a> {
         Self { keys: vec![message_key(id)], ..Self::of_event(table, id) }
     }
 
+    /// No table took it then; the catalog may route it to one now. Never to a raw table: what the event is there has an end of
+    /// its own.
+    pub(super) fn or_routed(&mut self, stream: &Stream) {
+        let routed = stream.tables.iter().filter(|table| !table.is_raw);
+        self.keys.extend(routed.map(|table| event_key(Some(&table.name.to_string()), self.id)));
+    }
+
     pub(super) fn name(&self) -> String {
         identity::name(self.table, self.id)
     }
@@ -138,7 +145,6 @@ pub(super) async fn of_dead_letters(
         stream = stream.name,
         near = interval.widened(stream.dedupe_window).condition("published_at"),
     );
-    let names: Vec<String> = stream.tables.iter().map(|table| table.name.to_string()).collect();
     each(tables, &sql, |row| {
         let (table, id, message) = (text(row, 0), text(row, 1), text(row, 2));
         let mut letter = match (id, message) {
@@ -146,8 +152,7 @@ pub(super) async fn of_dead_letters(
             (None, message) => Letter::of_message(table, message?),
         };
         if let (None, Some(id)) = (table, id) {
-            // No table took it then; the catalog may have one that does now.
-            letter.keys.extend(names.iter().map(|name| event_key(Some(name), id)));
+            letter.or_routed(stream);
         }
         letter.is_conflict = text(row, 3) == Some("true");
         letter.letter_id = text(row, 4)?;
