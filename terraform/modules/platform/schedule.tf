@@ -84,6 +84,9 @@ module "audit" {
   env             = { PIPAS_CATALOG = "/etc/pipas/pipas.yaml" }
   service_account = module.identity.email["audit"]
   schedule        = var.audit.schedule
+  cpu             = var.audit.cpu
+  memory          = var.audit.memory
+  timeout_seconds = var.audit.timeout_seconds
 
   binary_authorization = var.binary_authorization
   network              = local.is_closed ? module.network.network : null

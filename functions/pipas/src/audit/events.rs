@@ -1,7 +1,9 @@
-//! What is known of each event of a stream, small enough for tens of millions of them: some 40 bytes an event.
+//! What is known of each event of a stream, small enough for tens of millions of them: 28 bytes an event, in a table that is at most
+//! seven eighths full and doubles.
 
 use std::collections::{HashMap, HashSet};
 
+use anyhow::Context;
 use event::Timestamp;
 
 use super::{
@@ -69,6 +71,14 @@ struct Sum {
 }
 
 impl Events {
+    /// With room for `most` events: it is taken once, as what grows to it would for a moment need half as much again.
+    pub(super) fn with_room(most: u64) -> anyhow::Result<Self> {
+        let mut events = Self::default();
+        let room = usize::try_from(most).ok().and_then(|most| events.known.try_reserve(most).ok());
+        room.with_context(|| format!("there is no memory for an account of {most} events: audit a shorter time"))?;
+        Ok(events)
+    }
+
     /// Takes a message of the archive. One that was published at `since` or later may be in flight.
     pub(super) fn archived(&mut self, event: &Archived, since: Timestamp) {
         self.sum.records += 1;
@@ -338,6 +348,22 @@ streams:
         assert_eq!(line(&events)["closed"], serde_json::json!(true));
         row(&mut events, "a", 2);
         assert_eq!(line(&events)["closed"], serde_json::json!(false));
+    }
+
+    #[test]
+    fn the_room_is_taken_once() {
+        let stream = stream(DECLARED);
+        let identify = Identify::new(&stream).expect("keys that can be read");
+        let mut events = Events::with_room(1_000).expect("room");
+        let room = events.known.capacity();
+        for id in 0..1_000 {
+            let message = message(id, &format!(r#"{{"id":"{id}"}}"#));
+            identify.message(&message).iter().for_each(|event| events.archived(event, Timestamp::MAX));
+        }
+        assert_eq!((events.known.len(), events.known.capacity()), (1_000, room));
+        assert!(Events::with_room(u64::MAX).is_err());
+        // What docs/deploy.md reckons with.
+        assert_eq!(size_of::<(Key, Event)>(), 28);
     }
 
     #[test]

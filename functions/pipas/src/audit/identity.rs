@@ -49,6 +49,12 @@ impl<'a> Identify<'a> {
         Ok(Self { stream, probe: Probe::new(stream), row_keys })
     }
 
+    /// How many events a message carries at most.
+    pub(super) fn most_events(&self) -> u64 {
+        let raw = self.stream.raw_tables().count();
+        raw as u64 + u64::from(raw < self.stream.tables.len())
+    }
+
     /// The events of `message`: that of the table that it is routed to, and one of each raw table.
     pub(super) fn message(&self, message: &Message) -> Vec<Archived> {
         let Some((route, id)) = self.identified(message) else {

@@ -134,7 +134,8 @@ pub async fn audit(source: &Source, stream: &Stream, scope: &Scope) -> anyhow::R
     let tables = source.tables().await?;
     let since = Timestamp::now() - jiff::SignedDuration::try_from(scope.in_flight)?;
     let objects = archived::list(&store, &stream.name, &scope.interval).await.context("listing the archive")?;
-    let mut events = Events::default();
+    let records: u64 = objects.iter().map(|entry| entry.records).sum();
+    let mut events = Events::with_room(records.saturating_mul(identify.most_events()))?;
     archived::each(&store, &objects, &scope.interval, |message| {
         identify.message(message).iter().for_each(|event| events.archived(event, since));
     })
