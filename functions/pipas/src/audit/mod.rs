@@ -1,4 +1,5 @@
-//! `pipas audit`: the closed account of a stream, from the archive, the tables and the dead letters alone.
+//! `pipas audit`: the closed account of a stream, from the archive, the tables and the dead letters; of a local instance the backlog
+//! too.
 
 mod archived;
 mod events;
@@ -30,8 +31,11 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// Compare the archive, the tables and the dead letters of a stream, by event id
 ///
-/// Reads BigQuery and the archive alone. Every event of the archive must be one row or one dead letter: `missing` has
-/// neither, `doubled` has more than one. The exit code is 1 when either is not 0.
+/// With --project it reads BigQuery and the archive alone. On a local instance it asks Pub/Sub too: where the subscriptions
+/// of the loader and of dead letters hold nothing, no event is in flight, whatever --in-flight says.
+///
+/// Every event of the archive must be one row or one dead letter: `missing` has neither, `doubled` has more than one. The
+/// exit code is 1 when either is not 0.
 ///
 /// An event is a table and an event id; other content under a used id counts as an event of its own, and its end is a dead
 /// letter (payload_conflict). A row or dead letter whose event is not in the archive yet is no fault, and neither is an
@@ -73,9 +77,11 @@ pub(crate) struct AuditArgs {
     /// The bucket of that project's archive
     #[arg(long, value_name = "BUCKET", requires = "project")]
     bucket: Option<String>,
-    /// An event without a row that was published so short a time ago is in flight, not missing. The default is more than the longest
-    /// way of an event where nothing is out of order: a claim of a loader that died is suspect after 90 s, Pub/Sub waits up to
-    /// 600 s for the next delivery, and that takes up to 60 s. After an outage (of the ledger, of BigQuery) give its length and that
+    /// An event without a row that was published so short a time ago is in flight, not missing
+    ///
+    /// The default is more than the longest way of an event where nothing is out of order: a claim of a loader that died is
+    /// suspect after 90 s, Pub/Sub waits up to 600 s for the next delivery, and that takes up to 60 s. After an outage (of the
+    /// ledger, of BigQuery) give its length and that.
     #[arg(long, value_name = "TIME", default_value = "15m")]
     in_flight: Span,
     /// Look again for so long, until nothing is in flight, missing, or not archived
