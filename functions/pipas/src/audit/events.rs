@@ -29,6 +29,8 @@ pub(super) struct Events {
     upserted: HashMap<Key, bool>,
     /// Rows beyond the first of events that have another content without an end: each may be that of one.
     spare: HashMap<Key, Spare>,
+    /// Dead letters of messages that were given up, and that nothing named but the id that Pub/Sub gave the copy.
+    unnamed: u64,
     sum: Sum,
     doubled_ids: Vec<String>,
 }
@@ -44,9 +46,27 @@ struct Event {
     contents: u8,
     /// How many of them ended as a row or a dead letter.
     ended: u8,
-    has_row: bool,
+    marks: Marks,
+}
+
+/// What else is known of an event.
+#[derive(Debug, Clone, Copy, Default)]
+struct Marks(u8);
+
+impl Marks {
+    const HAS_ROW: u8 = 1;
     /// It was published so lately that it may be in flight.
-    is_late: bool,
+    const IS_LATE: u8 = 2;
+    /// Nothing names it but its message's id.
+    const IS_UNNAMED: u8 = 4;
+
+    fn has(self, mark: u8) -> bool {
+        self.0 & mark != 0
+    }
+
+    fn set(&mut self, mark: u8, on: bool) {
+        self.0 = if on { self.0 | mark } else { self.0 & !mark };
+    }
 }
 
 /// Rows of an event beyond its first.
@@ -87,10 +107,13 @@ impl Events {
             self.redriven.insert(of.clone());
         }
         let known = self.known.entry(event.key).or_default();
-        known.is_late |= event.published >= since;
+        if event.published >= since {
+            known.marks.set(Marks::IS_LATE, true);
+        }
         let is_first = known.contents == 0;
         if is_first {
-            *known = Event { content: event.content, message, contents: 1, is_late: known.is_late, ..Event::default() };
+            known.marks.set(Marks::IS_UNNAMED, event.is_unnamed);
+            *known = Event { content: event.content, message, contents: 1, ended: 0, marks: known.marks };
         } else if known.message == message || !self.messages.insert(event.message) {
             self.sum.archived_again += 1;
             return;
@@ -116,7 +139,7 @@ impl Events {
 
     /// Every archived event has ended.
     pub(super) fn nothing_is_in_flight(&mut self) {
-        self.known.values_mut().for_each(|event| event.is_late = false);
+        self.known.values_mut().for_each(|event| event.marks.set(Marks::IS_LATE, false));
     }
 
     /// Takes the rows of one event; keeps up to `list` names of doubled events.
@@ -133,8 +156,8 @@ impl Events {
         }
         let is_of_interest = match self.known.get_mut(&row.key) {
             Some(event) => {
-                self.sum.written += u64::from(!event.has_row);
-                event.has_row = true;
+                self.sum.written += u64::from(!event.marks.has(Marks::HAS_ROW));
+                event.marks.set(Marks::HAS_ROW, true);
                 event.ended = event.ended.saturating_add(1);
                 if row.count > 1 && event.contents > event.ended {
                     self.spare.insert(row.key, Spare { rows: row.count - 1, may_repeat: row.may_repeat });
@@ -167,10 +190,11 @@ impl Events {
                 let ended = left.min(1);
                 event.ended += ended;
                 self.sum.dead_lettered += u64::from(ended);
-                (true, event.has_row)
+                (true, event.marks.has(Marks::HAS_ROW))
             }
             None => {
-                self.sum.not_archived += u64::from(letter.is_inside);
+                let count = if letter.is_unnamed { &mut self.unnamed } else { &mut self.sum.not_archived };
+                *count += u64::from(letter.is_inside);
                 (letter.is_inside, false)
             }
         };
@@ -190,16 +214,20 @@ impl Events {
 
     /// The account, when all was taken. Names of missing events are not in it.
     pub(super) fn close(&self, stream: &str, interval: &Interval) -> Report {
-        let (mut received, mut also_written, mut in_flight, mut missing) = (0, 0, 0, 0);
+        let (mut received, mut also_written, mut in_flight, mut without_name, mut missing) = (0, 0, 0, 0, 0);
         for (key, event) in &self.known {
             received += u64::from(event.contents);
-            let count = match event.is_late {
+            let count = match event.marks {
                 _ if self.is_upserted(key) => &mut also_written,
-                true => &mut in_flight,
-                false => &mut missing,
+                marks if marks.has(Marks::IS_LATE) => &mut in_flight,
+                marks if marks.has(Marks::IS_UNNAMED) => &mut without_name,
+                _ => &mut missing,
             };
             *count += self.left(key, event);
         }
+        // Which of them a letter is of cannot be told.
+        let unnamed = self.unnamed.min(without_name);
+        missing += without_name - unnamed;
         let sum = &self.sum;
         let mut repeated = sum.repeated;
         for (key, spare) in &self.spare {
@@ -220,7 +248,8 @@ impl Events {
             duplicates_refused: sum.duplicates,
             superseded: sum.superseded,
             repeated,
-            not_archived: sum.not_archived,
+            not_archived: sum.not_archived + self.unnamed - unnamed,
+            unnamed,
             missing,
             doubled: sum.doubled,
             missing_ids: Vec::new(),
@@ -242,12 +271,17 @@ impl Events {
         self.upserts.get(event).and_then(|row| self.upserted.get(row)).copied().unwrap_or_default()
     }
 
-    /// Up to `list` missing events, each by a content of its own.
+    /// Up to `list` missing events, each by a content of its own. Those that nothing names come last: each of them may be one that
+    /// the report counts as unnamed.
     pub(super) fn missing(&self, list: usize) -> HashSet<(Key, u32)> {
-        let is_missing =
-            |key: &Key, event: &Event| !event.is_late && self.left(key, event) > 0 && !self.is_upserted(key);
-        let missing = self.known.iter().filter(|(key, event)| is_missing(key, event));
-        missing.take(list).map(|(key, event)| (*key, event.content)).collect()
+        let is_missing = |key: &Key, event: &Event| {
+            !event.marks.has(Marks::IS_LATE) && self.left(key, event) > 0 && !self.is_upserted(key)
+        };
+        let of = |is_unnamed| {
+            let all = self.known.iter().filter(move |(_, event)| event.marks.has(Marks::IS_UNNAMED) == is_unnamed);
+            all.filter(|(key, event)| is_missing(key, event))
+        };
+        of(false).chain(of(true)).take(list).map(|(key, event)| (*key, event.content)).collect()
     }
 }
 
@@ -438,6 +472,28 @@ streams:
         row(&mut events, "later", 1);
         let report = close(&events);
         assert_eq!((report.missing, report.not_archived, report.doubled), (0, 1, 0));
+    }
+
+    #[test]
+    fn what_was_given_up_without_a_name_is_neither_missing_nor_not_archived() {
+        let declared = DECLARED.replace("    event_id: /id\n", "");
+        let mut events = archive_of(&declared, &[(7, r#"{"id":"a"}"#), (8, r#"{"id":"b"}"#), (9, "[1]")]);
+        // Pub/Sub gave the copies on the dead-letter topic other ids.
+        let given_up = |id| Letter { is_unnamed: true, ..Letter::of_message(Some("d.t"), id) };
+        events.letter(&given_up("107"), 10);
+        events.letter(&given_up("108"), 10);
+        let report = close(&events);
+        assert_eq!((report.unnamed, report.missing, report.not_archived), (2, 1, 0));
+        assert!(!report.is_closed());
+        events.letter(&given_up("109"), 10);
+        events.letter(&given_up("110"), 10);
+        let report = close(&events);
+        assert_eq!((report.unnamed, report.missing, report.not_archived), (3, 0, 1), "one has no event");
+        // What has a name is missing whatever letters there are.
+        let mut events = archive(&[(7, r#"{"id":"a"}"#)]);
+        events.letter(&given_up("107"), 10);
+        let report = close(&events);
+        assert_eq!((report.unnamed, report.missing, report.not_archived), (0, 1, 1));
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(super) struct Archived {
     /// What tells one message from another.
     pub(super) message: u64,
     pub(super) published: Timestamp,
+    /// Nothing names it but its message's id: of a copy on the dead-letter topic Pub/Sub makes that another one.
+    pub(super) is_unnamed: bool,
     /// The dead letter that was published again as this event.
     pub(super) redriven: Option<String>,
     /// The row of an upsert table that the event makes, or replaces.
@@ -88,8 +90,11 @@ impl<'a> Identify<'a> {
         // A dead letter that was published again is an event of its own, whatever it says: the first ended as the dead letter.
         let redriven = message.redrive().map(|redrive| redrive.of.to_string());
         let content = redriven.as_ref().map_or(said, |of| of.as_bytes());
+        let is_named = message.declared_event_id().is_some();
+        let is_unnamed = !is_named && id.as_ref().is_none_or(|id| id.as_str() == message.message_id);
         Archived {
             key,
+            is_unnamed,
             content: u32::from_be_bytes(first_bytes(&Sha256::digest(content))),
             redriven,
             // A message is an event of its own of each raw table.

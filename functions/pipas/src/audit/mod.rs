@@ -42,6 +42,9 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// event that may still be in flight: both have lines of their own. An event that is published again after the stream's
 /// dedupe_window is a new one by the stream's promise, and shows here as doubled; not also as missing, whatever it says.
 ///
+/// Where nothing names an event but its message's id (it was published to the topic directly, without an id), and Pub/Sub gave it
+/// up, its dead letter names the copy's id: such pairs are counted as unnamed, as many as there are of both.
+///
 /// A raw table has an event of its own of each message: a stream with one counts each message twice.
 ///
 /// What was archived is read by the catalog as it is now: its ids, routes and tables. Where one of them was changed since, events

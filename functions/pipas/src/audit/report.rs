@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 
 use super::interval::Interval;
 
-/// The closed account of a stream: `received = written + dead_lettered + in_flight + missing`.
+/// The closed account of a stream: `received = written + dead_lettered + unnamed + in_flight + missing`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The stream.
@@ -27,6 +27,9 @@ pub struct Report {
     pub written: u64,
     /// Events that are dead letters.
     pub dead_lettered: u64,
+    /// Events that only their messages' ids name, each for a dead letter `exhausted_retries` of such a one: Pub/Sub gives the copy
+    /// that is given up another id, so which is which cannot be told.
+    pub unnamed: u64,
     /// Events that may still become either.
     pub in_flight: u64,
     /// Archived copies of an event beyond its first.
@@ -71,6 +74,13 @@ impl fmt::Display for Report {
         line("received", self.received, "distinct events in the archive");
         line("written", self.written, "rows");
         line("dead-lettered", self.dead_lettered, "rows of pipas_ops.dead_letters");
+        if self.unnamed > 0 {
+            line(
+                "unnamed",
+                self.unnamed,
+                "dead letters of messages that were given up and that only Pub/Sub's ids name",
+            );
+        }
         line("in flight", self.in_flight, "may still become either");
         line("duplicates refused", self.duplicates_refused, "archived copies beyond an event's first");
         if self.superseded > 0 {
@@ -97,11 +107,12 @@ impl fmt::Display for Report {
                 writeln!(f, "{what}: … {} in all", all)?;
             }
         }
-        let Self { received, written, dead_lettered, in_flight, missing, doubled, .. } = self;
-        writeln!(
-            f,
-            "received {received} = written {written} + dead-lettered {dead_lettered} + in flight {in_flight} + missing {missing}"
-        )?;
+        let Self { received, written, dead_lettered, unnamed, in_flight, missing, doubled, .. } = self;
+        write!(f, "received {received} = written {written} + dead-lettered {dead_lettered}")?;
+        if *unnamed > 0 {
+            write!(f, " + unnamed {unnamed}")?;
+        }
+        writeln!(f, " + in flight {in_flight} + missing {missing}")?;
         write!(f, "missing {missing}, doubled {doubled}")
     }
 }

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use catalog::{Delivery, Stream, Table, dead_letters_table, redrives_table};
+use event::Reason;
 use serde_json::Value;
 use storage_write::Tables;
 
@@ -36,6 +37,8 @@ pub(super) struct Letter<'a> {
     pub(super) count: u64,
     /// It says that the event's id was used before for something else.
     pub(super) is_conflict: bool,
+    /// It is of a message that was given up, and that only the id of the copy on the dead-letter topic names.
+    pub(super) is_unnamed: bool,
     /// Whether it was published in the interval.
     pub(super) is_inside: bool,
     pub(super) table: Option<&'a str>,
@@ -61,7 +64,7 @@ impl<'a> Letter<'a> {
     /// One of the event `id` in `table`.
     pub(super) fn of_event(table: Option<&'a str>, id: &'a str) -> Self {
         let keys = vec![event_key(table, id)];
-        Self { letter_id: "", keys, count: 1, is_conflict: false, is_inside: true, table, id }
+        Self { letter_id: "", keys, count: 1, is_conflict: false, is_unnamed: false, is_inside: true, table, id }
     }
 
     /// One of a message that names no event.
@@ -138,8 +141,8 @@ pub(super) async fn of_dead_letters(
     mut take: impl FnMut(&Letter<'_>),
 ) -> anyhow::Result<()> {
     let sql = format!(
-        "SELECT `table`, event_id, IF(event_id IS NULL, message_id, NULL), reason = 'payload_conflict', dead_letter_id, \
-         COUNT(*), COUNTIF({inside}) FROM `{name}` WHERE stream = '{stream}' AND {near} GROUP BY 1, 2, 3, 4, 5",
+        "SELECT `table`, event_id, IF(event_id IS NULL, message_id, NULL), reason, dead_letter_id, COUNT(*), \
+         COUNTIF({inside}) FROM `{name}` WHERE stream = '{stream}' AND {near} GROUP BY 1, 2, 3, 4, 5",
         inside = interval.condition("published_at"),
         name = dead_letters_table().name,
         stream = stream.name,
@@ -151,10 +154,12 @@ pub(super) async fn of_dead_letters(
             (Some(id), _) => Letter::of_event(table, id),
             (None, message) => Letter::of_message(table, message?),
         };
-        if let (None, Some(id)) = (table, id) {
+        if table.is_none() && id.is_some() {
             letter.or_routed(stream);
         }
-        letter.is_conflict = text(row, 3) == Some("true");
+        let is_of = |reason: Reason| text(row, 3) == Some(reason.code());
+        letter.is_conflict = is_of(Reason::PayloadConflict);
+        letter.is_unnamed = id.is_none() && is_of(Reason::ExhaustedRetries);
         letter.letter_id = text(row, 4)?;
         (letter.count, letter.is_inside) = (number(row, 5)?, number(row, 6)? > 0);
         take(&letter);
