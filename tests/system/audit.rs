@@ -11,8 +11,12 @@ use serde_json::{Value, json};
 use tests::{Process, Setup, World, eventually};
 
 fn audit(data_dir: &Path, more: &[&str]) -> anyhow::Result<Output> {
+    audit_of(("events", &World::catalog_file()), data_dir, more)
+}
+
+fn audit_of((stream, catalog): (&str, &Path), data_dir: &Path, more: &[&str]) -> anyhow::Result<Output> {
     let mut command = Command::new(Process::binary("pipas")?);
-    command.args(["audit", "--stream", "events", "--catalog"]).arg(World::catalog_file());
+    command.args(["audit", "--stream", stream, "--catalog"]).arg(catalog);
     Ok(command.arg("--data-dir").arg(data_dir).args(more).output()?)
 }
 
@@ -23,6 +27,7 @@ fn account(data_dir: &Path, more: &[&str]) -> anyhow::Result<Value> {
     let account: Value = serde_json::from_slice(&output.stdout).map_err(|_| anyhow::anyhow!("{error}"))?;
     let is_closed = account["missing"] == 0 && account["doubled"] == 0;
     anyhow::ensure!(output.status.success() == is_closed, "{}: {account}", output.status);
+    anyhow::ensure!(account["closed"] == is_closed, "{account}");
     Ok(account)
 }
 
@@ -121,5 +126,54 @@ async fn the_account_closes_and_tells_what_is_missing_and_doubled() -> anyhow::R
     let output = audit(data.path(), &["--in-flight", "1h", "--wait", "60s"])?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.ends_with("\nmissing 0, doubled 1\n") && !text.contains("in flight          1"), "{text}");
+    world.stop().await
+}
+
+const KEYED: &str = "
+streams:
+  keyed:
+    tables:
+      states:
+        table: keyed.states
+        schema: states.json
+        delivery: upsert
+        key: [s, i, b, n, big, d, dt, ts]
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upserted_rows_are_found_by_keys_of_every_type() -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let catalog = folder.path().join("pipas.yaml");
+    std::fs::write(&catalog, KEYED)?;
+    let types = ["STRING", "INTEGER", "BOOLEAN", "NUMERIC", "BIGNUMERIC", "DATE", "DATETIME", "TIMESTAMP"];
+    let columns = ["s", "i", "b", "n", "big", "d", "dt", "ts"].iter().zip(types);
+    let columns = columns.map(|(name, of)| json!({ "name": name, "type": of, "mode": "REQUIRED" }));
+    std::fs::write(folder.path().join("states.json"), Value::Array(columns.collect()).to_string())?;
+    let world = World::start(Setup { catalog: Some(catalog.clone()), ..Setup::default() }).await?;
+    std::fs::write(folder.path().join(Endpoints::FILE), serde_json::to_vec(&world.endpoints)?)?;
+    // One key, written in two ways, and another one.
+    let states = [
+        json!({ "s": 7, "i": "007", "b": "TRUE", "n": "1.50", "big": "1e2", "d": "2024-2-1",
+            "dt": "2024-2-1T1:2:3", "ts": 1_706_781_886.5 }),
+        json!({ "s": "7", "i": 7, "b": true, "n": 1.5, "big": 100, "d": "2024-02-01",
+            "dt": "2024-02-01 01:02:03", "ts": "2024-02-01T12:04:46.5+02:00" }),
+        json!({ "s": "8", "i": -8, "b": false, "n": "-0.000000001", "big": "0.00000000000000000000000000000000000001",
+            "d": "0001-01-01", "dt": "9999-12-31T23:59:59.999999", "ts": "1969-12-31T23:59:59.999999Z" }),
+    ];
+    for state in &states {
+        assert_eq!(world.post("keyed", state.to_string(), None).await?.status(), 200);
+    }
+    eventually(Duration::from_secs(60), async || {
+        world.compact().await?;
+        let output = audit_of(("keyed", &catalog), folder.path(), &["--json"])?;
+        let error = String::from_utf8_lossy(&output.stderr);
+        let account: Value = serde_json::from_slice(&output.stdout).map_err(|_| anyhow::anyhow!("{error}"))?;
+        let found = ["received", "written", "superseded", "duplicates_refused", "missing", "not_archived", "doubled"]
+            .map(|name| account[name].as_u64());
+        anyhow::ensure!(found == [3, 3, 1, 0, 0, 0, 0].map(Some), "{account}");
+        Ok(())
+    })
+    .await?;
+    assert_eq!(world.query_one("SELECT COUNT(*) FROM keyed.states").await?, json!("2"));
     world.stop().await
 }

@@ -24,7 +24,7 @@ module "pipas" {
   schedules             = var.schedules
   telemetry             = merge(var.telemetry, { collector_image = try(coalesce(var.telemetry.collector_image, var.collector_image), null) })
   message_regions       = [var.region]
-  audit                 = var.audit_image == null ? null : { image = var.audit_image }
+  audit                 = var.audit_image == null ? null : merge(var.audit, { image = var.audit_image })
   emails                = var.emails
   channels              = var.channels
   thresholds            = var.thresholds

@@ -180,6 +180,20 @@ variable "audit_image" {
   default     = null
 }
 
+variable "audit" {
+  description = "When the audits run and of what, and how large a run is, where that is not as the module has it."
+  type = object({
+    schedule        = optional(string)
+    from            = optional(string)
+    to              = optional(string)
+    cpu             = optional(string)
+    memory          = optional(string)
+    timeout_seconds = optional(number)
+  })
+  default  = {}
+  nullable = false
+}
+
 variable "emails" {
   description = "Who is told when something is wrong, by e-mail."
   type        = set(string)

@@ -340,7 +340,7 @@ locals {
       query    = <<-EOT
         sum by (job_name) (increase(run_googleapis_com:job_completed_execution_count{monitored_resource="cloud_run_job", job_name=~"${var.audit_jobs}", result="failed"}[1h])) > 0
       EOT
-      meaning  = "`pipas audit` found events that are missing or doubled, or could not look. Its log names up to ten of each, and why."
+      meaning  = "`pipas audit` found events that are missing or doubled, or could not look. Its log has the account as a line of JSON with `\"closed\": false` and up to ten of each, or says why it could not."
     }
   }
 

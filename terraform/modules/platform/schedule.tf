@@ -80,10 +80,13 @@ module "audit" {
   region          = var.region
   name            = "${var.prefix}-audit-${each.key}"
   image           = var.audit.image
-  args            = ["audit", "--stream", each.key, "--project", var.project, "--bucket", module.archive.bucket, "--from", var.audit.from, "--to", var.audit.to]
+  args            = ["audit", "--json", "--stream", each.key, "--project", var.project, "--bucket", module.archive.bucket, "--from", var.audit.from, "--to", var.audit.to]
   env             = { PIPAS_CATALOG = "/etc/pipas/pipas.yaml" }
   service_account = module.identity.email["audit"]
   schedule        = var.audit.schedule
+  cpu             = var.audit.cpu
+  memory          = var.audit.memory
+  timeout_seconds = var.audit.timeout_seconds
 
   binary_authorization = var.binary_authorization
   network              = local.is_closed ? module.network.network : null

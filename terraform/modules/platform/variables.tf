@@ -190,14 +190,37 @@ variable "feed_secrets" {
 }
 
 variable "audit" {
-  description = "The daily audit of each stream: the image of `pipas` by its digest, and when; null: none."
+  description = "The daily audit of each stream: the image of `pipas` by its digest, when and of what, and how large a run is: docs/deploy.md says what a rate needs; null: none."
   type = object({
-    image    = string
-    schedule = optional(string, "30 2 * * *")
-    from     = optional(string, "26h ago")
-    to       = optional(string, "2h ago")
+    image           = string
+    schedule        = optional(string, "30 2 * * *")
+    from            = optional(string, "26h ago")
+    to              = optional(string, "2h ago")
+    cpu             = optional(string, "1")
+    memory          = optional(string, "4Gi")
+    timeout_seconds = optional(number, 10800)
   })
   default = null
+
+  validation {
+    condition     = var.audit == null || contains(["1", "2", "4", "6", "8"], try(var.audit.cpu, ""))
+    error_message = "Expected 1, 2, 4, 6 or 8 processors."
+  }
+
+  validation {
+    condition     = var.audit == null || can(regex("^([1-9]|[12][0-9]|3[0-2])Gi$", try(var.audit.memory, "")))
+    error_message = "Expected 1Gi to 32Gi of memory."
+  }
+
+  validation {
+    condition     = var.audit == null || try(tonumber(trimsuffix(var.audit.memory, "Gi")) <= lookup({ "1" = 4, "2" = 8, "4" = 16, "6" = 24, "8" = 32 }, var.audit.cpu, 32), true)
+    error_message = "Cloud Run gives a processor at most 4Gi: more than 4Gi need 2 processors, more than 8Gi 4, more than 16Gi 6, more than 24Gi 8."
+  }
+
+  validation {
+    condition     = var.audit == null || try(var.audit.timeout_seconds >= 60 && var.audit.timeout_seconds <= 86400, false)
+    error_message = "Expected 60 to 86400 seconds."
+  }
 }
 
 variable "telemetry" {

@@ -1,7 +1,9 @@
-//! What is known of each event of a stream, small enough for tens of millions of them: some 40 bytes an event.
+//! What is known of each event of a stream, small enough for tens of millions of them: 28 bytes an event, in a table that is at most
+//! seven eighths full and doubles.
 
 use std::collections::{HashMap, HashSet};
 
+use anyhow::Context;
 use event::Timestamp;
 
 use super::{
@@ -25,6 +27,10 @@ pub(super) struct Events {
     upserts: HashMap<Key, Key>,
     /// Those rows, and whether they are there.
     upserted: HashMap<Key, bool>,
+    /// Rows beyond the first of events that have another content without an end: each may be that of one.
+    spare: HashMap<Key, Spare>,
+    /// Dead letters of messages that were given up, and that nothing named but the id that Pub/Sub gave the copy.
+    unnamed: u64,
     sum: Sum,
     doubled_ids: Vec<String>,
 }
@@ -40,9 +46,35 @@ struct Event {
     contents: u8,
     /// How many of them ended as a row or a dead letter.
     ended: u8,
-    has_row: bool,
+    marks: Marks,
+}
+
+/// What else is known of an event.
+#[derive(Debug, Clone, Copy, Default)]
+struct Marks(u8);
+
+impl Marks {
+    const HAS_ROW: u8 = 1;
     /// It was published so lately that it may be in flight.
-    is_late: bool,
+    const IS_LATE: u8 = 2;
+    /// Nothing names it but its message's id.
+    const IS_UNNAMED: u8 = 4;
+
+    fn has(self, mark: u8) -> bool {
+        self.0 & mark != 0
+    }
+
+    fn set(&mut self, mark: u8, on: bool) {
+        self.0 = if on { self.0 | mark } else { self.0 & !mark };
+    }
+}
+
+/// Rows of an event beyond its first.
+#[derive(Debug, Clone, Copy)]
+struct Spare {
+    rows: u64,
+    /// Whether they were counted as repeated.
+    may_repeat: bool,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +82,7 @@ struct Sum {
     records: u64,
     archived_again: u64,
     duplicates: u64,
+    superseded: u64,
     written: u64,
     dead_lettered: u64,
     repeated: u64,
@@ -58,6 +91,14 @@ struct Sum {
 }
 
 impl Events {
+    /// With room for `most` events: it is taken once, as what grows to it would for a moment need half as much again.
+    pub(super) fn with_room(most: u64) -> anyhow::Result<Self> {
+        let mut events = Self::default();
+        let room = usize::try_from(most).ok().and_then(|most| events.known.try_reserve(most).ok());
+        room.with_context(|| format!("there is no memory for an account of {most} events: audit a shorter time"))?;
+        Ok(events)
+    }
+
     /// Takes a message of the archive. One that was published at `since` or later may be in flight.
     pub(super) fn archived(&mut self, event: &Archived, since: Timestamp) {
         self.sum.records += 1;
@@ -65,25 +106,29 @@ impl Events {
         if let Some(of) = &event.redriven {
             self.redriven.insert(of.clone());
         }
-        if let Some(row) = event.row {
-            self.upserts.insert(event.key, row);
-            self.upserted.entry(row).or_default();
-        }
         let known = self.known.entry(event.key).or_default();
-        known.is_late |= event.published >= since;
-        if known.contents == 0 {
-            *known = Event { content: event.content, message, contents: 1, is_late: known.is_late, ..Event::default() };
-            return;
+        if event.published >= since {
+            known.marks.set(Marks::IS_LATE, true);
         }
-        if known.message == message || !self.messages.insert(event.message) {
+        let is_first = known.contents == 0;
+        if is_first {
+            known.marks.set(Marks::IS_UNNAMED, event.is_unnamed);
+            *known = Event { content: event.content, message, contents: 1, ended: 0, marks: known.marks };
+        } else if known.message == message || !self.messages.insert(event.message) {
             self.sum.archived_again += 1;
             return;
         }
-        // Under an upsert table's key other content is a newer state, and no conflict.
-        if event.row.is_none() && known.content != event.content && self.contents.insert((event.key, event.content)) {
-            known.contents = known.contents.saturating_add(1);
-        } else {
-            self.sum.duplicates += 1;
+        match event.row {
+            // Under an upsert table's key other content is a newer state, and no conflict.
+            Some(row) => {
+                self.upserts.insert(event.key, row);
+                self.sum.superseded += u64::from(self.upserted.insert(row, false).is_some());
+            }
+            None if is_first => {}
+            None if known.content != event.content && self.contents.insert((event.key, event.content)) => {
+                known.contents = known.contents.saturating_add(1);
+            }
+            None => self.sum.duplicates += 1,
         }
     }
 
@@ -94,7 +139,7 @@ impl Events {
 
     /// Every archived event has ended.
     pub(super) fn nothing_is_in_flight(&mut self) {
-        self.known.values_mut().for_each(|event| event.is_late = false);
+        self.known.values_mut().for_each(|event| event.marks.set(Marks::IS_LATE, false));
     }
 
     /// Takes the rows of one event; keeps up to `list` names of doubled events.
@@ -111,9 +156,12 @@ impl Events {
         }
         let is_of_interest = match self.known.get_mut(&row.key) {
             Some(event) => {
-                self.sum.written += u64::from(!event.has_row);
-                event.has_row = true;
+                self.sum.written += u64::from(!event.marks.has(Marks::HAS_ROW));
+                event.marks.set(Marks::HAS_ROW, true);
                 event.ended = event.ended.saturating_add(1);
+                if row.count > 1 && event.contents > event.ended {
+                    self.spare.insert(row.key, Spare { rows: row.count - 1, may_repeat: row.may_repeat });
+                }
                 true
             }
             None => {
@@ -132,17 +180,21 @@ impl Events {
 
     /// Takes a dead letter of an event, after the event's rows.
     pub(super) fn letter(&mut self, letter: &Letter<'_>, list: usize) {
-        let key = letter.keys.iter().find(|key| self.known.contains_key(*key)).copied();
+        let known = || letter.keys.iter().filter(|key| self.known.contains_key(*key));
+        // Of several tables' events the one that has no end yet.
+        let open = known().find(|key| self.known.get(*key).is_some_and(|event| event.without_end() > 0));
+        let key = open.or(known().next()).copied();
         let (is_of_interest, has_row) = match key.and_then(|key| self.known.get_mut(&key)) {
             Some(event) => {
                 let left = event.contents.saturating_sub(event.ended);
                 let ended = left.min(1);
                 event.ended += ended;
                 self.sum.dead_lettered += u64::from(ended);
-                (true, event.has_row)
+                (true, event.marks.has(Marks::HAS_ROW))
             }
             None => {
-                self.sum.not_archived += u64::from(letter.is_inside);
+                let count = if letter.is_unnamed { &mut self.unnamed } else { &mut self.sum.not_archived };
+                *count += u64::from(letter.is_inside);
                 (letter.is_inside, false)
             }
         };
@@ -162,34 +214,55 @@ impl Events {
 
     /// The account, when all was taken. Names of missing events are not in it.
     pub(super) fn close(&self, stream: &str, interval: &Interval) -> Report {
-        let (mut received, mut upserted, mut in_flight, mut missing) = (0, 0, 0, 0);
+        let (mut received, mut also_written, mut in_flight, mut without_name, mut missing) = (0, 0, 0, 0, 0);
         for (key, event) in &self.known {
-            let left = u64::from(event.contents.saturating_sub(event.ended));
             received += u64::from(event.contents);
-            let count = match event.is_late {
-                _ if self.is_upserted(key) => &mut upserted,
-                true => &mut in_flight,
-                false => &mut missing,
+            let count = match event.marks {
+                _ if self.is_upserted(key) => &mut also_written,
+                marks if marks.has(Marks::IS_LATE) => &mut in_flight,
+                marks if marks.has(Marks::IS_UNNAMED) => &mut without_name,
+                _ => &mut missing,
             };
-            *count += left;
+            *count += self.left(key, event);
         }
+        // Which of them a letter is of cannot be told.
+        let unnamed = self.unnamed.min(without_name);
+        missing += without_name - unnamed;
         let sum = &self.sum;
+        let mut repeated = sum.repeated;
+        for (key, spare) in &self.spare {
+            let taken = self.known.get(key).map_or(0, |event| event.without_end().min(spare.rows));
+            also_written += taken;
+            repeated -= if spare.may_repeat { taken } else { 0 };
+        }
         Report {
             stream: stream.to_owned(),
+            closed: missing == 0 && sum.doubled == 0,
             interval: *interval,
             archived: sum.records,
             archived_again: sum.archived_again,
             received,
-            written: sum.written + upserted,
+            written: sum.written + also_written,
             dead_lettered: sum.dead_lettered,
             in_flight,
             duplicates_refused: sum.duplicates,
-            repeated: sum.repeated,
-            not_archived: sum.not_archived,
+            superseded: sum.superseded,
+            repeated,
+            not_archived: sum.not_archived + self.unnamed - unnamed,
+            unnamed,
             missing,
             doubled: sum.doubled,
             missing_ids: Vec::new(),
             doubled_ids: self.doubled_ids.clone(),
+        }
+    }
+
+    /// How many of the event's contents are neither a row nor a dead letter. A row beyond the event's first is taken to be that of
+    /// a content without an end: a table that may repeat took both, or the id was used again beyond the window.
+    fn left(&self, key: &Key, event: &Event) -> u64 {
+        match event.without_end() {
+            0 => 0,
+            left => left.saturating_sub(self.spare.get(key).map_or(0, |spare| spare.rows)),
         }
     }
 
@@ -198,174 +271,26 @@ impl Events {
         self.upserts.get(event).and_then(|row| self.upserted.get(row)).copied().unwrap_or_default()
     }
 
-    /// Up to `list` missing events, each by a content of its own.
+    /// Up to `list` missing events, each by a content of its own. Those that nothing names come last: each of them may be one that
+    /// the report counts as unnamed.
     pub(super) fn missing(&self, list: usize) -> HashSet<(Key, u32)> {
-        let is_missing =
-            |key: &Key, event: &Event| !event.is_late && event.ended < event.contents && !self.is_upserted(key);
-        let missing = self.known.iter().filter(|(key, event)| is_missing(key, event));
-        missing.take(list).map(|(key, event)| (*key, event.content)).collect()
+        let is_missing = |key: &Key, event: &Event| {
+            !event.marks.has(Marks::IS_LATE) && self.left(key, event) > 0 && !self.is_upserted(key)
+        };
+        let of = |is_unnamed| {
+            let all = self.known.iter().filter(move |(_, event)| event.marks.has(Marks::IS_UNNAMED) == is_unnamed);
+            all.filter(|(key, event)| is_missing(key, event))
+        };
+        of(false).chain(of(true)).take(list).map(|(key, event)| (*key, event.content)).collect()
+    }
+}
+
+impl Event {
+    /// How many contents have no end of their own.
+    fn without_end(&self) -> u64 {
+        u64::from(self.contents.saturating_sub(self.ended))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{
-        super::identity::{Identify, row_key},
-        *,
-    };
-
-    const DECLARED: &str = "
-streams:
-  tried:
-    description: test
-    event_id: /id
-    tables:
-      t: { table: d.t, schema: t.json }
-";
-
-    fn stream(declared: &str) -> catalog::Stream {
-        let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("pipas.yaml"), declared).expect("written");
-        std::fs::write(folder.path().join("t.json"), r#"[{"name":"id","type":"STRING","mode":"REQUIRED"}]"#)
-            .expect("written");
-        let mut catalog = catalog::Catalog::load(&folder.path().join("pipas.yaml")).expect("a catalog");
-        catalog.streams.remove("tried").expect("the stream")
-    }
-
-    fn message(id: u32, data: &str) -> event::Message {
-        event::Message {
-            message_id: id.to_string(),
-            publish_time: Timestamp::UNIX_EPOCH,
-            ordering_key: String::new(),
-            attributes: Default::default(),
-            data: data.to_owned().into(),
-        }
-    }
-
-    fn archive(messages: &[(u32, &str)]) -> Events {
-        archive_of(DECLARED, messages)
-    }
-
-    fn archive_of(declared: &str, messages: &[(u32, &str)]) -> Events {
-        let stream = stream(declared);
-        let identify = Identify::new(&stream);
-        let mut events = Events::default();
-        for (id, data) in messages {
-            for event in identify.message(&message(*id, data)) {
-                events.archived(&event, Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(1));
-            }
-        }
-        events
-    }
-
-    fn row(events: &mut Events, id: &str, count: u64) {
-        events.row(&Row::new("d.t", id, count, true, false), 10);
-    }
-
-    fn letter<'a>(id: &'a str, letter_id: &'a str, count: u64) -> Letter<'a> {
-        Letter { letter_id, count, ..Letter::of_event(Some("d.t"), id) }
-    }
-
-    fn close(events: &Events) -> Report {
-        events.close("tried", &Interval::default())
-    }
-
-    #[test]
-    fn copies_are_duplicates_and_other_contents_are_events() {
-        let a = r#"{"id":"a"}"#;
-        let mut events = archive(&[(1, a), (2, a), (2, a), (1, a), (3, r#"{"id":"a","x":1}"#), (4, r#"{"id":"b"}"#)]);
-        row(&mut events, "a", 1);
-        row(&mut events, "b", 1);
-        let report = close(&events);
-        assert_eq!((report.received, report.written, report.missing, report.doubled), (3, 2, 1, 0));
-        assert_eq!((report.duplicates_refused, report.archived_again), (1, 2));
-        events.letter(&Letter { is_conflict: true, ..letter("a", "l1", 1) }, 10);
-        let report = close(&events);
-        assert_eq!((report.dead_lettered, report.missing, report.doubled), (1, 0, 0), "a conflict has its dead letter");
-        assert!(report.is_closed());
-    }
-
-    #[test]
-    fn what_has_two_ends_is_doubled() {
-        let mut events = archive(&[(1, r#"{"id":"a"}"#), (2, r#"{"id":"b"}"#), (3, r#"{"id":"c"}"#)]);
-        row(&mut events, "a", 2);
-        row(&mut events, "b", 1);
-        events.letter(&letter("b", "l1", 1), 10);
-        events.letter(&letter("c", "l2", 2), 10);
-        let report = close(&events);
-        assert_eq!((report.missing, report.doubled), (0, 3), "{:?}", report.doubled_ids);
-    }
-
-    #[test]
-    fn a_redriven_dead_letter_ended_and_so_does_what_it_was_published_as() {
-        let of = "ab".repeat(16);
-        let mut redriven = message(2, r#"{"id":"a","patched":true}"#);
-        redriven.attributes.insert(event::attribute::REDRIVEN.into(), of.clone());
-        let stream = stream(DECLARED);
-        let identify = Identify::new(&stream);
-        let mut events = archive(&[(1, r#"{"id":"a"}"#)]);
-        for id in [2, 3] {
-            let again = event::Message { message_id: id.to_string(), ..redriven.clone() };
-            let since = Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(1);
-            identify.message(&again).iter().for_each(|event| events.archived(event, since));
-        }
-        row(&mut events, "a", 1);
-        events.letter(&letter("a", &of, 1), 10);
-        let report = close(&events);
-        assert_eq!((report.received, report.written, report.dead_lettered, report.duplicates_refused), (2, 1, 1, 1));
-        assert!(report.is_closed(), "{report}");
-        // One that was not redriven stands beside no row.
-        events.letter(&letter("a", "other", 1), 10);
-        assert_eq!(close(&events).doubled, 1);
-        events.redriven(["marked".to_owned()]);
-        events.letter(&letter("a", "marked", 1), 10);
-        assert_eq!(close(&events).doubled, 1);
-    }
-
-    #[test]
-    fn a_dead_letter_that_had_no_table_is_found_when_a_table_takes_its_event_since() {
-        let mut events = archive(&[(1, r#"{"id":"a"}"#)]);
-        let without = Letter::of_event(None, "a");
-        let keys = [without.keys.clone(), Letter::of_event(Some("d.t"), "a").keys].concat();
-        events.letter(&Letter { keys, ..without }, 10);
-        let report = close(&events);
-        assert_eq!((report.dead_lettered, report.missing, report.not_archived), (1, 0, 0));
-    }
-
-    #[test]
-    fn what_names_nothing_is_found_by_its_message() {
-        let mut events = archive(&[(7, "[1]"), (8, r#"{"id":"z"}"#)]);
-        assert_eq!(close(&events).missing, 2);
-        events.letter(&Letter::of_message(None, "7"), 10);
-        row(&mut events, "z", 1);
-        row(&mut events, "later", 1);
-        let report = close(&events);
-        assert_eq!((report.missing, report.not_archived, report.doubled), (0, 1, 0));
-    }
-
-    #[test]
-    fn repeated_rows_are_a_fault_only_where_once_was_promised() {
-        let mut events = archive(&[(1, r#"{"id":"a"}"#)]);
-        events.row(&Row::new("d.t", "a", 3, true, true), 10);
-        let report = close(&events);
-        assert_eq!((report.repeated, report.doubled), (2, 0));
-    }
-
-    #[test]
-    fn an_upserted_event_is_written_when_the_row_of_its_key_is_there() {
-        let declared = DECLARED.replace("schema: t.json", "schema: t.json, delivery: upsert, key: [id]");
-        let declared = declared.replace("event_id: /id", "event_id: /event");
-        let states =
-            [(1, r#"{"event":"1","id":"a"}"#), (2, r#"{"event":"2","id":"a"}"#), (3, r#"{"event":"3","id":"b"}"#)];
-        let mut events = archive_of(&declared, &states);
-        assert_eq!(close(&events).missing, 3);
-        let key = row_key("d.t", &[Some("a".to_owned())]);
-        let upsert = |count| Row::of_key(("d.t", key), "a", count, true);
-        events.row(&upsert(1), 10);
-        let report = close(&events);
-        assert_eq!((report.received, report.written, report.missing, report.doubled), (3, 2, 1, 0));
-        assert_eq!(events.missing(10).len(), 1);
-        events.row(&upsert(2), 10);
-        assert_eq!(close(&events).doubled, 1, "two visible rows of a key");
-    }
-}
+mod tests;

@@ -1,9 +1,14 @@
 //! Which event a message carries: by the loader's own rules, from the message alone.
 
-use catalog::{Delivery, Probe, Stream, Table};
+use std::collections::HashMap;
+
+use anyhow::Context;
+use catalog::{Probe, Stream, Table};
 use event::{EventId, Message, Timestamp};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+
+use super::row_keys::RowKeys;
 
 /// What makes an event the same event, in 128 bits of SHA-256.
 pub(super) type Key = [u8; 16];
@@ -12,6 +17,8 @@ pub(super) type Key = [u8; 16];
 pub(super) struct Identify<'a> {
     stream: &'a Stream,
     probe: Probe,
+    /// Of the upsert tables, by the tables' keys in the catalog.
+    row_keys: HashMap<&'a str, RowKeys>,
 }
 
 /// An archived event.
@@ -23,6 +30,8 @@ pub(super) struct Archived {
     /// What tells one message from another.
     pub(super) message: u64,
     pub(super) published: Timestamp,
+    /// Nothing names it but its message's id: of a copy on the dead-letter topic Pub/Sub makes that another one.
+    pub(super) is_unnamed: bool,
     /// The dead letter that was published again as this event.
     pub(super) redriven: Option<String>,
     /// The row of an upsert table that the event makes, or replaces.
@@ -32,8 +41,20 @@ pub(super) struct Archived {
 }
 
 impl<'a> Identify<'a> {
-    pub(super) fn new(stream: &'a Stream) -> Self {
-        Self { stream, probe: Probe::new(stream) }
+    pub(super) fn new(stream: &'a Stream) -> anyhow::Result<Self> {
+        let mut row_keys = HashMap::new();
+        for table in &stream.tables {
+            if let Some(keys) = RowKeys::of(table).with_context(|| format!("the primary key of {}", table.name))? {
+                row_keys.insert(table.key.as_str(), keys);
+            }
+        }
+        Ok(Self { stream, probe: Probe::new(stream), row_keys })
+    }
+
+    /// How many events a message carries at most.
+    pub(super) fn most_events(&self) -> u64 {
+        let raw = self.stream.raw_tables().count();
+        raw as u64 + u64::from(raw < self.stream.tables.len())
     }
 
     /// The events of `message`: that of the table that it is routed to, and one of each raw table.
@@ -55,7 +76,7 @@ impl<'a> Identify<'a> {
     }
 
     fn archived(&self, message: &Message, table: Option<&Table>, id: Option<EventId>) -> Archived {
-        let row = table.and_then(|table| upserted(table, &message.data));
+        let row = table.and_then(|table| self.row_keys.get(table.key.as_str())?.of_event(&message.data));
         let said: &[u8] = match (table, &id) {
             (Some(table), Some(id)) => self.stream.content(table, id, &message.data),
             _ => &message.data,
@@ -69,8 +90,11 @@ impl<'a> Identify<'a> {
         // A dead letter that was published again is an event of its own, whatever it says: the first ended as the dead letter.
         let redriven = message.redrive().map(|redrive| redrive.of.to_string());
         let content = redriven.as_ref().map_or(said, |of| of.as_bytes());
+        let is_named = message.declared_event_id().is_some();
+        let is_unnamed = !is_named && id.as_ref().is_none_or(|id| id.as_str() == message.message_id);
         Archived {
             key,
+            is_unnamed,
             content: u32::from_be_bytes(first_bytes(&Sha256::digest(content))),
             redriven,
             // A message is an event of its own of each raw table.
@@ -115,26 +139,9 @@ pub(super) fn message_key(message_id: &str) -> Key {
     key("message", "", message_id)
 }
 
-/// The key of the row of an upsert table whose key columns have these values, as text.
-pub(super) fn row_key(table: &str, values: &[Option<String>]) -> Key {
-    key("row", table, &format!("{values:?}"))
-}
-
-/// The row that `json` makes in `table`, where that is an upsert table.
-fn upserted(table: &Table, json: &[u8]) -> Option<Key> {
-    let Delivery::Upsert(upsert) = &table.delivery else { return None };
-    let event: serde_json::Map<String, Value> = serde_json::from_slice(json).ok()?;
-    let value = |column: &String| {
-        let (_, value) = event.iter().find(|(name, _)| name.eq_ignore_ascii_case(column))?;
-        match value {
-            Value::Null => None,
-            Value::String(text) => Some(text.clone()),
-            // BigQuery writes an INTEGER without a point.
-            Value::Number(number) => Some(number.to_string().trim_end_matches(".0").to_owned()),
-            Value::Bool(_) | Value::Array(_) | Value::Object(_) => Some(value.to_string()),
-        }
-    };
-    Some(row_key(&table.name.to_string(), &upsert.key.iter().map(value).collect::<Vec<_>>()))
+/// The key of the row of an upsert table whose key columns have these values, as the loader writes them.
+pub(super) fn row_key(table: &str, values: &[&Value]) -> Key {
+    key("row", table, &serde_json::json!(values).to_string())
 }
 
 fn key(kind: &str, table: &str, id: &str) -> Key {

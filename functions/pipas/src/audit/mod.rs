@@ -1,10 +1,12 @@
-//! `pipas audit`: the closed account of a stream, from the archive, the tables and the dead letters alone.
+//! `pipas audit`: the closed account of a stream, from the archive, the tables and the dead letters; of a local instance the backlog
+//! too.
 
 mod archived;
 mod events;
 mod identity;
 pub(crate) mod interval;
 mod report;
+mod row_keys;
 mod rows;
 mod source;
 
@@ -29,22 +31,34 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// Compare the archive, the tables and the dead letters of a stream, by event id
 ///
-/// Reads BigQuery and the archive alone. Every event of the archive must be one row or one dead letter: `missing` has
-/// neither, `doubled` has more than one. The exit code is 1 when either is not 0.
+/// With --project it reads BigQuery and the archive alone. On a local instance it asks Pub/Sub too: where the subscriptions
+/// of the loader and of dead letters hold nothing, no event is in flight, whatever --in-flight says.
+///
+/// Every event of the archive must be one row or one dead letter: `missing` has neither, `doubled` has more than one. The
+/// exit code is 1 when either is not 0.
 ///
 /// An event is a table and an event id; other content under a used id counts as an event of its own, and its end is a dead
 /// letter (payload_conflict). A row or dead letter whose event is not in the archive yet is no fault, and neither is an
 /// event that may still be in flight: both have lines of their own. An event that is published again after the stream's
-/// dedupe_window is a new one by the stream's promise, and shows here as doubled.
+/// dedupe_window is a new one by the stream's promise, and shows here as doubled; not also as missing, whatever it says.
+///
+/// Where nothing names an event but its message's id (it was published to the topic directly, without an id), and Pub/Sub gave it
+/// up, its dead letter names the copy's id: such pairs are counted as unnamed, as many as there are of both.
 ///
 /// A raw table has an event of its own of each message: a stream with one counts each message twice.
+///
+/// What was archived is read by the catalog as it is now: its ids, routes and tables. Where one of them was changed since, events
+/// of before are missing where they would go now, and not archived where they are; after a raw table was added, missing alone.
+/// Give as --from the time of the change, and audit what was before it with --to and --catalog, the catalog of then.
 ///
 /// A dead letter that was published again (`pipas dead-letters redrive`) is one event more: the first ended as the dead letter,
 /// and the second ends as a row, or as the next dead letter.
 ///
 /// Tables with delivery at_least_once: an event must have at least one row; further rows are counted as repeated, and are
-/// no fault, as the view <table>_unique hides them. With delivery upsert an event is written when the row of its key is
-/// there, whichever event made it last; a key with two visible rows is doubled.
+/// no fault, as the view <table>_unique hides them. Where an id has several contents, a further row counts as written, as that
+/// of a content without an end. With delivery upsert an event is written when the row of its key is there, whichever event
+/// made it last; a key with two visible rows is doubled, and archived states of a key beyond its first are superseded: nothing
+/// is refused there, BigQuery shows the newest.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct AuditArgs {
@@ -67,7 +81,11 @@ pub(crate) struct AuditArgs {
     #[arg(long, value_name = "BUCKET", requires = "project")]
     bucket: Option<String>,
     /// An event without a row that was published so short a time ago is in flight, not missing
-    #[arg(long, value_name = "TIME", default_value = "60s")]
+    ///
+    /// The default is more than the longest way of an event where nothing is out of order: a claim of a loader that died is
+    /// suspect after 90 s, Pub/Sub waits up to 600 s for the next delivery, and that takes up to 60 s. After an outage (of the
+    /// ledger, of BigQuery) give its length and that.
+    #[arg(long, value_name = "TIME", default_value = "15m")]
     in_flight: Span,
     /// Look again for so long, until nothing is in flight, missing, or not archived
     #[arg(long, value_name = "TIME", default_value = "0s")]
@@ -120,12 +138,13 @@ pub(crate) async fn command(global: &Global, args: AuditArgs) -> anyhow::Result<
 ///
 /// The archive is read first: whatever is in it and not in flight must have ended by the time the tables are read.
 pub async fn audit(source: &Source, stream: &Stream, scope: &Scope) -> anyhow::Result<Report> {
-    let identify = Identify::new(stream);
+    let identify = Identify::new(stream)?;
     let store = source.archive().await?;
     let tables = source.tables().await?;
     let since = Timestamp::now() - jiff::SignedDuration::try_from(scope.in_flight)?;
     let objects = archived::list(&store, &stream.name, &scope.interval).await.context("listing the archive")?;
-    let mut events = Events::default();
+    let records: u64 = objects.iter().map(|entry| entry.records).sum();
+    let mut events = Events::with_room(records.saturating_mul(identify.most_events()))?;
     archived::each(&store, &objects, &scope.interval, |message| {
         identify.message(message).iter().for_each(|event| events.archived(event, since));
     })
@@ -161,4 +180,26 @@ pub async fn audit(source: &Source, stream: &Stream, scope: &Scope) -> anyhow::R
         .context("reading the archive")?;
     }
     Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        audit: AuditArgs,
+    }
+
+    #[test]
+    fn an_event_on_its_longest_way_is_in_flight() {
+        let Line { audit } = Line::parse_from(["audit", "--stream", "events"]);
+        let env = service::Env::from_pairs([("GOOGLE_CLOUD_PROJECT", "p"), ("PIPAS_PUSH_AUTH", "none")]);
+        let suspicion = loader::Config::from_env(&env).expect("a config").limits.suspect_after;
+        let (longest_backoff, ack_deadline) = (Duration::from_secs(600), Duration::from_secs(60));
+        assert!(audit.in_flight.0 > suspicion + longest_backoff + ack_deadline, "{:?}", audit.in_flight);
+    }
 }

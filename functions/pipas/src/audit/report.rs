@@ -7,11 +7,13 @@ use serde::{Serialize, Serializer};
 
 use super::interval::Interval;
 
-/// The closed account of a stream: `received = written + dead_lettered + in_flight + missing`.
+/// The closed account of a stream: `received = written + dead_lettered + unnamed + in_flight + missing`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// The stream.
     pub stream: String,
+    /// Whether nothing is missing and nothing doubled.
+    pub closed: bool,
     /// The publish times that were looked at.
     #[serde(serialize_with = "as_text")]
     pub interval: Interval,
@@ -25,10 +27,15 @@ pub struct Report {
     pub written: u64,
     /// Events that are dead letters.
     pub dead_lettered: u64,
+    /// Events that only their messages' ids name, each for a dead letter `exhausted_retries` of such a one: Pub/Sub gives the copy
+    /// that is given up another id, so which is which cannot be told.
+    pub unnamed: u64,
     /// Events that may still become either.
     pub in_flight: u64,
     /// Archived copies of an event beyond its first.
     pub duplicates_refused: u64,
+    /// Archived states of an upsert table's key beyond its first: none was refused, and the newest is the row.
+    pub superseded: u64,
     /// Rows beyond an event's first where the delivery is at_least_once.
     pub repeated: u64,
     /// Rows and dead letters whose events are not in the archive.
@@ -46,7 +53,7 @@ pub struct Report {
 impl Report {
     /// Whether nothing is missing and nothing doubled.
     pub fn is_closed(&self) -> bool {
-        self.missing == 0 && self.doubled == 0
+        self.closed
     }
 
     /// Whether a later look would find the same.
@@ -67,8 +74,18 @@ impl fmt::Display for Report {
         line("received", self.received, "distinct events in the archive");
         line("written", self.written, "rows");
         line("dead-lettered", self.dead_lettered, "rows of pipas_ops.dead_letters");
+        if self.unnamed > 0 {
+            line(
+                "unnamed",
+                self.unnamed,
+                "dead letters of messages that were given up and that only Pub/Sub's ids name",
+            );
+        }
         line("in flight", self.in_flight, "may still become either");
         line("duplicates refused", self.duplicates_refused, "archived copies beyond an event's first");
+        if self.superseded > 0 {
+            line("superseded", self.superseded, "archived states of an upsert table's key beyond its first");
+        }
         line("not yet archived", self.not_archived, "rows and dead letters whose events the archive has not");
         if self.repeated > 0 {
             line(
@@ -90,11 +107,12 @@ impl fmt::Display for Report {
                 writeln!(f, "{what}: … {} in all", all)?;
             }
         }
-        let Self { received, written, dead_lettered, in_flight, missing, doubled, .. } = self;
-        writeln!(
-            f,
-            "received {received} = written {written} + dead-lettered {dead_lettered} + in flight {in_flight} + missing {missing}"
-        )?;
+        let Self { received, written, dead_lettered, unnamed, in_flight, missing, doubled, .. } = self;
+        write!(f, "received {received} = written {written} + dead-lettered {dead_lettered}")?;
+        if *unnamed > 0 {
+            write!(f, " + unnamed {unnamed}")?;
+        }
+        writeln!(f, " + in flight {in_flight} + missing {missing}")?;
         write!(f, "missing {missing}, doubled {doubled}")
     }
 }

@@ -1,13 +1,15 @@
 //! What BigQuery has: each event's rows, and each event's dead letters.
 
-use anyhow::{Context, bail};
-use catalog::{Delivery, FieldType, Stream, Table, Upsert, dead_letters_table, redrives_table};
+use anyhow::Context;
+use catalog::{Delivery, Stream, Table, dead_letters_table, redrives_table};
+use event::Reason;
 use serde_json::Value;
 use storage_write::Tables;
 
 use super::{
-    identity::{self, Key, event_key, message_key, row_key},
+    identity::{self, Key, event_key, message_key},
     interval::Interval,
+    row_keys::RowKeys,
 };
 
 /// The rows of one event.
@@ -35,6 +37,8 @@ pub(super) struct Letter<'a> {
     pub(super) count: u64,
     /// It says that the event's id was used before for something else.
     pub(super) is_conflict: bool,
+    /// It is of a message that was given up, and that only the id of the copy on the dead-letter topic names.
+    pub(super) is_unnamed: bool,
     /// Whether it was published in the interval.
     pub(super) is_inside: bool,
     pub(super) table: Option<&'a str>,
@@ -60,12 +64,19 @@ impl<'a> Letter<'a> {
     /// One of the event `id` in `table`.
     pub(super) fn of_event(table: Option<&'a str>, id: &'a str) -> Self {
         let keys = vec![event_key(table, id)];
-        Self { letter_id: "", keys, count: 1, is_conflict: false, is_inside: true, table, id }
+        Self { letter_id: "", keys, count: 1, is_conflict: false, is_unnamed: false, is_inside: true, table, id }
     }
 
     /// One of a message that names no event.
     pub(super) fn of_message(table: Option<&'a str>, id: &'a str) -> Self {
         Self { keys: vec![message_key(id)], ..Self::of_event(table, id) }
+    }
+
+    /// No table took it then; the catalog may route it to one now. Never to a raw table: what the event is there has an end of
+    /// its own.
+    pub(super) fn or_routed(&mut self, stream: &Stream) {
+        let routed = stream.tables.iter().filter(|table| !table.is_raw);
+        self.keys.extend(routed.map(|table| event_key(Some(&table.name.to_string()), self.id)));
     }
 
     pub(super) fn name(&self) -> String {
@@ -81,12 +92,11 @@ pub(super) async fn of_table(
     interval: &Interval,
     mut take: impl FnMut(&Row<'_>),
 ) -> anyhow::Result<()> {
-    let may_repeat = match &table.delivery {
-        Delivery::ExactlyOnce => false,
-        Delivery::AtLeastOnce => true,
-        Delivery::Upsert(upsert) => return of_upsert_table(tables, (table, upsert), interval, take).await,
-    };
     let name = table.name.to_string();
+    if let Some(keys) = RowKeys::of(table)? {
+        return of_upsert_table(tables, (&name, &keys), interval, take).await;
+    }
+    let may_repeat = table.delivery == Delivery::AtLeastOnce;
     let sql = format!(
         "SELECT ingest.event_id, COUNT(*), COUNTIF({inside}) FROM `{name}` \
          WHERE ingest.event_id IS NOT NULL AND {near} GROUP BY ingest.event_id",
@@ -104,28 +114,20 @@ pub(super) async fn of_table(
 /// Hands every row of an upsert table to `take`: an event of the interval may be replaced by one of any later time.
 async fn of_upsert_table(
     tables: &Tables,
-    (table, upsert): (&Table, &Upsert),
+    (name, keys): (&str, &RowKeys),
     interval: &Interval,
     mut take: impl FnMut(&Row<'_>),
 ) -> anyhow::Result<()> {
-    for column in &upsert.key {
-        let field = table.schema.fields.iter().find(|field| field.name.eq_ignore_ascii_case(column));
-        match field.map(|field| field.field_type) {
-            Some(FieldType::String | FieldType::Integer | FieldType::Boolean | FieldType::Date) => {}
-            _ => bail!("an audit compares keys of STRING, INTEGER, BOOLEAN and DATE; {column} is none of these"),
-        }
-    }
-    let name = table.name.to_string();
-    let columns = upsert.key.iter().map(|column| format!("CAST(`{column}` AS STRING)")).collect::<Vec<_>>().join(", ");
-    let group = (1..=upsert.key.len()).map(|at| at.to_string()).collect::<Vec<_>>().join(", ");
+    let columns = keys.columns();
+    let cast = columns.iter().map(|column| format!("CAST(`{column}` AS STRING)")).collect::<Vec<_>>().join(", ");
+    let group = (1..=columns.len()).map(|at| at.to_string()).collect::<Vec<_>>().join(", ");
     let inside = interval.condition("ingest.published_at");
-    let sql = format!("SELECT {columns}, COUNT(*), COUNTIF({inside}) FROM `{name}` GROUP BY {group}");
-    let keys = upsert.key.len();
+    let sql = format!("SELECT {cast}, COUNT(*), COUNTIF({inside}) FROM `{name}` GROUP BY {group}");
     each(tables, &sql, |row| {
-        let values: Vec<Option<String>> = (0..keys).map(|at| text(row, at).map(str::to_owned)).collect();
-        let (count, inside) = (number(row, keys)?, number(row, keys + 1)?);
-        let id = values.iter().map(|value| value.as_deref().unwrap_or("NULL")).collect::<Vec<_>>().join(", ");
-        take(&Row::of_key((&name, row_key(&name, &values)), &id, count, inside > 0));
+        let values: Vec<Option<&str>> = (0..columns.len()).map(|at| text(row, at)).collect();
+        let (count, inside) = (number(row, columns.len())?, number(row, columns.len() + 1)?);
+        let id = values.iter().map(|value| value.unwrap_or("NULL")).collect::<Vec<_>>().join(", ");
+        take(&Row::of_key((name, keys.of_row(&values)?), &id, count, inside > 0));
         Some(())
     })
     .await
@@ -139,25 +141,25 @@ pub(super) async fn of_dead_letters(
     mut take: impl FnMut(&Letter<'_>),
 ) -> anyhow::Result<()> {
     let sql = format!(
-        "SELECT `table`, event_id, IF(event_id IS NULL, message_id, NULL), reason = 'payload_conflict', dead_letter_id, \
-         COUNT(*), COUNTIF({inside}) FROM `{name}` WHERE stream = '{stream}' AND {near} GROUP BY 1, 2, 3, 4, 5",
+        "SELECT `table`, event_id, IF(event_id IS NULL, message_id, NULL), reason, dead_letter_id, COUNT(*), \
+         COUNTIF({inside}) FROM `{name}` WHERE stream = '{stream}' AND {near} GROUP BY 1, 2, 3, 4, 5",
         inside = interval.condition("published_at"),
         name = dead_letters_table().name,
         stream = stream.name,
         near = interval.widened(stream.dedupe_window).condition("published_at"),
     );
-    let names: Vec<String> = stream.tables.iter().map(|table| table.name.to_string()).collect();
     each(tables, &sql, |row| {
         let (table, id, message) = (text(row, 0), text(row, 1), text(row, 2));
         let mut letter = match (id, message) {
             (Some(id), _) => Letter::of_event(table, id),
             (None, message) => Letter::of_message(table, message?),
         };
-        if let (None, Some(id)) = (table, id) {
-            // No table took it then; the catalog may have one that does now.
-            letter.keys.extend(names.iter().map(|name| event_key(Some(name), id)));
+        if table.is_none() && id.is_some() {
+            letter.or_routed(stream);
         }
-        letter.is_conflict = text(row, 3) == Some("true");
+        let is_of = |reason: Reason| text(row, 3) == Some(reason.code());
+        letter.is_conflict = is_of(Reason::PayloadConflict);
+        letter.is_unnamed = id.is_none() && is_of(Reason::ExhaustedRetries);
         letter.letter_id = text(row, 4)?;
         (letter.count, letter.is_inside) = (number(row, 5)?, number(row, 6)? > 0);
         take(&letter);

@@ -32,6 +32,14 @@ run "by_the_clock_and_through_the_network" {
     network              = "projects/p/global/networks/n"
     subnetwork           = "projects/p/regions/r/subnetworks/s"
     binary_authorization = true
+    cpu                  = "2"
+    memory               = "8Gi"
+    timeout_seconds      = 600
+  }
+
+  assert {
+    condition     = google_cloud_run_v2_job.this.template[0].template[0].containers[0].resources[0].limits == tomap({ cpu = "2", memory = "8Gi" }) && google_cloud_run_v2_job.this.template[0].template[0].timeout == "600s"
+    error_message = "A run is as large as is asked for."
   }
 
   assert {

@@ -97,7 +97,7 @@ run "everything_that_is_optional" {
   command = apply
 
   variables {
-    audit        = { image = "r/pipas@sha256:7777777777777777777777777777777777777777777777777777777777777777" }
+    audit        = { image = "r/pipas@sha256:7777777777777777777777777777777777777777777777777777777777777777", cpu = "2", memory = "8Gi" }
     archive      = { replica_location = "europe-west4" }
     budget       = { billing_account = "000000-000000-000000", amount = 100 }
     perimeter    = { access_policy = "123", readers = { shop = "serviceAccount:shop@example" } }
@@ -120,6 +120,16 @@ run "everything_that_is_optional" {
     condition     = local.invokers["receiver"] == { uptime = google_project_service_identity.agent["monitoring.googleapis.com"].member }
     error_message = "Cloud Monitoring's agent is made before it is let in."
   }
+}
+
+run "an_audit_has_the_processors_that_its_memory_needs" {
+  command = plan
+
+  variables {
+    audit = { image = "r/pipas@sha256:7777777777777777777777777777777777777777777777777777777777777777", memory = "8Gi" }
+  }
+
+  expect_failures = [var.audit]
 }
 
 run "a_policy_of_the_registry_alone" {
