@@ -25,6 +25,7 @@ mod refusals;
 mod replay;
 mod rootfs;
 mod rules;
+mod schema_lag;
 mod search;
 mod shop;
 mod shutdown;
