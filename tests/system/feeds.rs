@@ -9,9 +9,11 @@ use gtfs_realtime::transit_realtime::{
     FeedEntity, FeedHeader, FeedMessage, TripDescriptor, TripUpdate, VehicleDescriptor,
     trip_update::{StopTimeEvent, StopTimeUpdate},
 };
+use local_cloud::{Action, Rule, When};
 use prost::Message;
 use serde_json::{Value, json};
 use tests::{FeedServer, Process, Setup, Up, World, eventually, pipas, python};
+use tonic::Code;
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -240,6 +242,31 @@ async fn a_feed_that_fails_is_left_alone_for_a_while_and_publishes_nothing() -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_pubsub_does_not_take_is_counted_as_such_and_published_with_the_next_fetch() -> anyhow::Result<()> {
+    let feeds = Feeds::start().await?;
+    feeds.server.state().body = feed(1, &STOPS);
+    let counted = async |published: u64, unpublished: u64| -> anyhow::Result<()> {
+        let page = feeds.world.metrics(&feeds.poller.url).await?;
+        for (result, count) in [("published", published), ("unpublished", unpublished)] {
+            let line =
+                format!(r#"pipas_poller_events_total{{feed="subway",result="{result}",stream="transit"}} {count}"#);
+            anyhow::ensure!(page.lines().any(|found| found == line), "{line}: {page}");
+        }
+        Ok(())
+    };
+    let refusal = Action::error(Code::PermissionDenied, "not now");
+    let rule = feeds.world.faults.inject(Rule::new("Publisher/Publish", When::Every(1), refusal));
+    let failed = feeds.http.post(format!("{}/fetch?feed=subway", feeds.poller.url)).send().await?;
+    assert_eq!(failed.status(), 503, "the task comes again");
+    counted(0, 3).await?;
+    assert!(feeds.world.faults.remove(rule));
+    assert_eq!(feeds.fetch().await?["published"], json!(3));
+    counted(3, 3).await?;
+    feeds.rows(3).await?;
+    feeds.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_instances_do_not_fetch_at_once() -> anyhow::Result<()> {
     let feeds = Feeds::start().await?;
     let other = feeds.world.poller(&[("TEST_FEED_KEY", "k-1".to_owned())])?;
@@ -356,6 +383,17 @@ async fn up_polls_by_itself() -> anyhow::Result<()> {
     rows(3).await?;
     server.state().body = feed(2, &[("S02N", 1_706_782_000)]);
     rows(4).await?;
+    // Nothing came by the receiver; the account of the stream closes all the same.
+    eventually(SOON, async || {
+        let status: Value = serde_json::from_slice(&pipas(data.path(), &["status", "--json"])?.stdout)?;
+        let transit = status.as_array().into_iter().flatten().find(|found| found["stream"] == "transit");
+        let transit = transit.ok_or_else(|| anyhow::anyhow!("{status}"))?;
+        for (name, count) in [("received", 4), ("published", 4), ("delivered", 4), ("written", 4), ("backlog", 0)] {
+            anyhow::ensure!(transit[name] == json!(count), "{name}: {transit}");
+        }
+        Ok(())
+    })
+    .await?;
     let sent = pipas(data.path(), &["feed", "search", "--rate", "50", "--duration", "2s", "--seed", "7", "--json"])?;
     let report: Value = serde_json::from_slice(&sent.stdout)?;
     assert_eq!((&report["accepted"], &report["refused"]), (&json!(100), &json!(0)), "{report}");

@@ -268,6 +268,46 @@ async fn a_repetition_is_none_of_a_table_that_was_just_made_again() -> anyhow::R
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_repetition_is_not_acked_while_nobody_knows_what_the_table_is() -> anyhow::Result<()> {
+    const DUPLICATES: &str = r#"pipas_loader_deliveries_total{outcome="duplicate",stream="events"}"#;
+    let faults = Faults::default();
+    let (world, _redis, folder) = world_with("", "dedupe_window: 1h", faults.clone()).await?;
+    send(&world, 0..20).await?;
+    until_distinct(&world, 20).await?;
+    until_settled(&world).await?;
+
+    for (made_anew, repetitions) in [(false, 20), (true, 20)] {
+        if made_anew {
+            drop_table(&world).await?;
+            make_table(&world, &folder, None).await?;
+        }
+        // No look at it from before is believed.
+        tokio::time::sleep(Duration::from_millis(1_100)).await;
+        let nacked = metric(&world, r#"pipas_loader_nacks_total{reason="table"}"#).await?;
+        let refusal = Action::error(tonic::Code::PermissionDenied, "not now");
+        let rule = faults.inject(Rule::new("bigquery/tables.get", When::Every(1), refusal));
+        let known = metric(&world, DUPLICATES).await?;
+        send(&world, 0..20).await?;
+        eventually(PATIENCE, async || {
+            let nacks = metric(&world, r#"pipas_loader_nacks_total{reason="table"}"#).await? - nacked;
+            anyhow::ensure!(nacks >= 20, "{nacks} deliveries were nacked");
+            Ok(())
+        })
+        .await?;
+        assert_eq!(world.subscription("events-loader").await?["backlog"], json!(20), "made anew: {made_anew}");
+        assert_eq!(metric(&world, DUPLICATES).await?, known, "made anew: {made_anew}");
+
+        assert!(faults.remove(rule));
+        until_settled(&world).await?;
+        // Of the table as it was each is a row already; of one made anew each is a row now.
+        assert_eq!(rows(&world).await?, (20, 20), "made anew: {made_anew}");
+        assert_eq!(metric(&world, DUPLICATES).await?, repetitions, "made anew: {made_anew}");
+    }
+    assert_eq!(world.query_one("SELECT COUNT(*) FROM pipas_ops.dead_letters").await?, json!("0"));
+    world.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn recovery_waits_for_no_rows_of_a_table_that_is_no_more() -> anyhow::Result<()> {
     let (mut world, mut redis, _folder) = world("", "dedupe_window: 1h").await?;
     send(&world, 0..50).await?;

@@ -26,6 +26,7 @@ mod refusals;
 mod replay;
 mod rootfs;
 mod rules;
+mod schema_lag;
 mod search;
 mod shop;
 mod shutdown;

@@ -14,9 +14,11 @@ use crate::{counters::Counters, instance::Endpoints};
 /// The counts of one stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Account {
-    /// Events that the receiver read and found good, whatever Pub/Sub then said; one that is sent again counts again.
+    /// Events that the receiver read and found good, or that the poller found in a feed and had not handed on just before,
+    /// whatever Pub/Sub then said; one that is sent or fetched again counts again.
     pub(crate) received: u64,
-    /// Events that Pub/Sub took from the receiver: those that were answered with 200, and others of such requests that were not.
+    /// Events that Pub/Sub took: from the receiver those that were answered with 200, and others of such requests that were not;
+    /// and those of feeds.
     pub(crate) published: u64,
     /// Deliveries of dead letters that were published again, and that have ended: they were not received.
     #[serde(default)]
@@ -106,24 +108,36 @@ pub(crate) async fn live(
     endpoints: &Endpoints,
     streams: &[String],
 ) -> anyhow::Result<Accounts> {
-    let receiver = Counters::fetch(http, &endpoints.receiver).await?;
-    let loader = Counters::fetch(http, &endpoints.loader).await?;
-    let deadletter = Counters::fetch(http, &endpoints.deadletter).await?;
-    let ended = |stream: &str| of_stream(stream, &receiver, &loader, &deadletter);
-    Ok(streams.iter().map(|stream| (stream.clone(), ended(stream))).collect())
+    let functions = Functions {
+        receiver: Counters::fetch(http, &endpoints.receiver).await?,
+        poller: Counters::fetch(http, &endpoints.poller).await?,
+        loader: Counters::fetch(http, &endpoints.loader).await?,
+        deadletter: Counters::fetch(http, &endpoints.deadletter).await?,
+    };
+    Ok(streams.iter().map(|stream| (stream.clone(), of_stream(stream, &functions))).collect())
 }
 
-fn of_stream(stream: &str, receiver: &Counters, loader: &Counters, deadletter: &Counters) -> Account {
+/// What the functions count that bring events and end them.
+struct Functions {
+    receiver: Counters,
+    poller: Counters,
+    loader: Counters,
+    deadletter: Counters,
+}
+
+fn of_stream(stream: &str, functions: &Functions) -> Account {
+    let Functions { receiver, poller, loader, deadletter } = functions;
     let deliveries = |labels: &[(&str, &str)]| {
         let of_loader = loader.sum("pipas_loader_deliveries_total", labels);
         of_loader + deadletter.sum("pipas_deadletter_deliveries_total", labels)
     };
     let outcome = |outcome| deliveries(&[("stream", stream), ("outcome", outcome)]);
     let received = |result| receiver.sum("pipas_receiver_events_total", &[("stream", stream), ("result", result)]);
-    let published = received("accepted");
+    let polled = |result| poller.sum("pipas_poller_events_total", &[("stream", stream), ("result", result)]);
+    let published = received("accepted") + polled("published");
     Account {
-        // The other results are of events that were bad, or that there was no room for.
-        received: published + received("unavailable") + received("refused"),
+        // The other results are of events that were bad, that there was no room for, or that were handed on before.
+        received: published + received("unavailable") + received("refused") + polled("unpublished"),
         published,
         redriven: loader.sum("pipas_loader_redriven_total", &[("stream", stream)])
             + deadletter.sum("pipas_deadletter_redriven_total", &[("stream", stream)]),
@@ -161,6 +175,16 @@ pipas_receiver_events_total{result="overloaded",stream="chat"} 100
 pipas_receiver_events_total{result="accepted",stream="other"} 100
 "#,
         );
+        let poller = Counters::parse(
+            r#"pipas_poller_events_total{feed="a",result="published",stream="chat"} 20
+pipas_poller_events_total{feed="b",result="published",stream="chat"} 10
+pipas_poller_events_total{feed="b",result="unpublished",stream="chat"} 1
+pipas_poller_events_total{feed="a",result="repeated",stream="chat"} 100
+pipas_poller_events_total{feed="a",result="filtered",stream="chat"} 100
+pipas_poller_events_total{feed="a",result="bad",stream="chat"} 100
+pipas_poller_events_total{feed="c",result="published",stream="other"} 100
+"#,
+        );
         let loader = Counters::parse(
             r#"pipas_loader_deliveries_total{outcome="written",stream="chat"} 4
 pipas_loader_deliveries_total{outcome="retried",stream="chat"} 6
@@ -168,10 +192,10 @@ pipas_loader_deliveries_total{outcome="retried",stream="chat"} 6
         );
         let deadletter =
             Counters::parse("pipas_deadletter_deliveries_total{outcome=\"dead_lettered\",stream=\"chat\"} 1\n");
-        let account = of_stream("chat", &receiver, &loader, &deadletter);
+        let account = of_stream("chat", &Functions { receiver, poller, loader, deadletter });
         let expected = Account {
-            received: 10,
-            published: 5,
+            received: 41,
+            published: 35,
             redriven: 0,
             delivered: 11,
             written: 4,

@@ -63,19 +63,20 @@ impl Inner {
         let feed = self.feed(name)?;
         let fetch = uuid::Uuid::now_v7().to_string();
         let Some(known) = lease::take(&self.store, name, &fetch, feed.feed.timeout + SLACK).await? else {
-            return Ok(self.ended(FetchReport::nothing(name, FetchResult::Overlap), &Missing::default(), started));
+            let overlap = (FetchReport::nothing(name, FetchResult::Overlap), Missing::default());
+            return Ok(self.ended(feed, overlap, started));
         };
         let mut state = Known { fetch, ..known };
         let fetched = self.fetch_leased(feed, &mut state).await;
         // Whatever came of it, the lease is over; a state that cannot be written leaves it to end by itself.
         let written = state::write(&self.store, name, &state).await;
-        let (report, missing) = fetched?;
+        let ended = fetched?;
         written?;
-        Ok(self.ended(report, &missing, started))
+        Ok(self.ended(feed, ended, started))
     }
 
-    fn ended(&self, report: FetchReport, missing: &Missing, started: Instant) -> FetchReport {
-        self.metrics.fetched(&report, missing, started.elapsed().as_secs_f64());
+    fn ended(&self, feed: &FeedPoller, (report, missing): (FetchReport, Missing), started: Instant) -> FetchReport {
+        self.metrics.fetched(feed, &report, &missing, started.elapsed().as_secs_f64());
         report
     }
 
@@ -144,7 +145,9 @@ impl Inner {
             entities.events.retain(|entity| !last.has(before, &entity.key) && met.insert(entity.key));
         }
         let published = entities.events.len();
-        feed.outlet.publish(entities.events).await?;
+        let taken = feed.outlet.publish(entities.events).await;
+        self.metrics.handed_on(feed, published, &taken);
+        taken?;
         *feed.last.lock() = Last::new(hash, all);
         if let Some(first) = entities.faults.told.first() {
             tracing::warn!(feed = feed.name(), count = entities.faults.count, first, "parts of the feed are no events");

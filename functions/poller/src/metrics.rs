@@ -4,11 +4,15 @@ use event::Timestamp;
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 use shape::Missing;
 
-use crate::report::{FetchReport, FetchResult};
+use crate::{
+    error::PollerError,
+    feed::FeedPoller,
+    report::{FetchReport, FetchResult},
+};
 
 /// Fetches by feed and result ([`FetchResult::name`]).
 pub(crate) const FETCHES: &str = "pipas_poller_fetches_total";
-/// Parts of feeds by what became of them: `published`, `repeated`, `filtered`, `bad`.
+/// Parts of feeds by stream, feed and what became of them: `published`, `unpublished`, `repeated`, `filtered`, `bad`.
 pub(crate) const EVENTS: &str = "pipas_poller_events_total";
 /// Events for which a lookup found nothing, by feed and lookup.
 pub(crate) const NOT_FOUND: &str = "pipas_poller_lookups_not_found_total";
@@ -37,7 +41,7 @@ impl Metrics {
         let last = Opts::new(LAST_SUCCESS, "When the feed last answered well, in seconds since 1970");
         Ok(Self {
             fetches: counter(FETCHES, "Fetches of feeds, by result", &["feed", "result"])?,
-            events: counter(EVENTS, "Parts of feeds, by what became of them", &["feed", "result"])?,
+            events: counter(EVENTS, "Parts of feeds, by what became of them", &["stream", "feed", "result"])?,
             not_found: counter(NOT_FOUND, "Events for which a lookup found nothing", &["feed", "lookup"])?,
             duration: HistogramVec::new(duration, &["feed"])?,
             last_success: GaugeVec::new(last, &["feed"])?,
@@ -45,19 +49,23 @@ impl Metrics {
         })
     }
 
-    /// Counts a fetch.
-    pub(crate) fn fetched(&self, report: &FetchReport, missing: &Missing, seconds: f64) {
-        let feed = report.feed.as_str();
+    /// Counts `events` that were handed to Pub/Sub, by whether it took them; whatever else comes of their fetch.
+    pub(crate) fn handed_on(&self, feed: &FeedPoller, events: usize, taken: &Result<(), PollerError>) {
+        let unpublished = match taken {
+            Err(PollerError::Publish { failed, .. }) => *failed,
+            Ok(()) | Err(_) => 0,
+        };
+        self.count(feed, "published", events.saturating_sub(unpublished) as u64);
+        self.count(feed, "unpublished", unpublished as u64);
+    }
+
+    /// Counts a fetch, and what of it was not for Pub/Sub.
+    pub(crate) fn fetched(&self, feed: &FeedPoller, report: &FetchReport, missing: &Missing, seconds: f64) {
+        self.count(feed, "repeated", report.repeated as u64);
+        self.count(feed, "filtered", report.filtered);
+        self.count(feed, "bad", report.bad);
+        let feed = feed.name();
         self.fetches.with_label_values(&[feed, report.result.name()]).inc();
-        let parts = [
-            ("published", report.published as u64),
-            ("repeated", report.repeated as u64),
-            ("filtered", report.filtered),
-            ("bad", report.bad),
-        ];
-        for (result, count) in parts {
-            self.events.with_label_values(&[feed, result]).inc_by(count);
-        }
         for (lookup, (count, _)) in &missing.0 {
             self.not_found.with_label_values(&[feed, lookup.as_str()]).inc_by(*count);
         }
@@ -69,6 +77,10 @@ impl Metrics {
             FetchResult::Failed => self.duration.with_label_values(&[feed]).observe(seconds),
             FetchResult::Overlap | FetchResult::BackedOff => {}
         }
+    }
+
+    fn count(&self, feed: &FeedPoller, result: &str, events: u64) {
+        self.events.with_label_values(&[&feed.outlet.stream.name, feed.name(), result]).inc_by(events);
     }
 
     /// A registry of these metrics.

@@ -25,7 +25,7 @@ pub struct Redis {
     folder: TempDir,
 }
 
-/// A redis-server. Dropping it kills it.
+/// A redis-server, or what `PIPAS_TEST_REDIS_SERVER` names in its place. Dropping it kills it.
 struct Server {
     child: Child,
     address: SocketAddr,
@@ -111,10 +111,15 @@ impl Server {
     async fn start(folder: PathBuf, address: SocketAddr) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&folder)?;
         let port = address.port().to_string();
-        let mut command = Command::new("redis-server");
+        let program = program();
+        let mut command = Command::new(&program);
         command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--dir"]);
         command.arg(&folder).args(["--maxmemory-policy", "noeviction", "--repl-diskless-sync-delay", "0"]);
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().context("starting redis-server")?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("starting {program}"))?;
         let server = Self { child, address, folder };
         eventually(PATIENCE, async || {
             let answer = server.ask(&["PING"])?;
@@ -127,9 +132,12 @@ impl Server {
 
     fn ask(&self, words: &[&str]) -> anyhow::Result<String> {
         let port = self.address.port().to_string();
-        let output = Command::new("redis-cli").args(["-p", &port]).args(words).output().context("redis-cli")?;
+        // The client lies beside its server: redis-cli, valkey-cli.
+        let program = program();
+        let client = format!("{}-cli", program.strip_suffix("-server").unwrap_or(&program));
+        let output = Command::new(&client).args(["-p", &port]).args(words).output().with_context(|| client.clone())?;
         if !output.status.success() {
-            bail!("redis-cli {words:?}: {}", String::from_utf8_lossy(&output.stderr));
+            bail!("{client} {words:?}: {}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
@@ -144,6 +152,11 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// The server's program.
+fn program() -> String {
+    std::env::var("PIPAS_TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
 }
 
 /// An address that nobody has.

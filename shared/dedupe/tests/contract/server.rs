@@ -1,4 +1,5 @@
-//! A Redis server: the one that `PIPAS_TEST_REDIS_URL` names, else one that the test starts and ends.
+//! A Redis server: the one that `PIPAS_TEST_REDIS_URL` names, else one that the test starts and ends, of the program that
+//! `PIPAS_TEST_REDIS_SERVER` names.
 
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
@@ -34,14 +35,17 @@ impl RedisServer {
 
     pub(crate) async fn start(&mut self) {
         let Self::Started { folder, process, arguments } = self else { return };
-        let child = Command::new("redis-server")
+        let program = std::env::var("PIPAS_TEST_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
+        let child = Command::new(&program)
             .args(["--port", "0", "--unixsocket", "redis.sock", "--save", "", "--appendonly", "no", "--dir"])
             .arg(folder.path())
             .args(arguments)
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
-            .expect("redis-server must be installed, or PIPAS_TEST_REDIS_URL must name a server");
+            .unwrap_or_else(|error| {
+                panic!("{program} must be installed, or PIPAS_TEST_REDIS_URL must name a server: {error}")
+            });
         *process = Some(Box::new(child));
     }
 
