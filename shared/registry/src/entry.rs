@@ -7,7 +7,7 @@ use catalog::TableName;
 use jiff::Timestamp;
 use objects::{StoreError, StoredObject};
 
-use crate::{Registry, RegistryError};
+use crate::{Registry, RegistryError, within};
 
 const STREAMS: &str = "registry/streams/";
 const GENERATION: &str = "generation";
@@ -70,19 +70,20 @@ impl Registry {
             (EPOCH, epoch.to_string()),
         ];
         let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
-        self.store.create_with_metadata(&name(table, stream), "text/plain", Bytes::new(), &metadata).await?;
+        let name = name(table, stream);
+        within(self.store.create_with_metadata(&name, "text/plain", Bytes::new(), &metadata)).await??;
         Ok(())
     }
 
     /// The entry of a stream; `None` where it has none.
     pub async fn find(&self, table: &TableName, stream: &str) -> Result<Option<Entry>, RegistryError> {
-        self.store.find(&name(table, stream)).await?.map(|object| entry(&object)).transpose()
+        within(self.store.find(&name(table, stream))).await??.map(|object| entry(&object)).transpose()
     }
 
     /// Writes down that the stream takes no rows any more, and how many it has. A stream without an entry gets none.
     pub async fn fenced(&self, table: &TableName, stream: &str, rows: i64) -> Result<(), RegistryError> {
         let metadata = [(ROWS.to_owned(), rows.to_string()), (FENCED_AT.to_owned(), Timestamp::now().to_string())];
-        match self.store.set_metadata(&name(table, stream), &metadata.into()).await {
+        match within(self.store.set_metadata(&name(table, stream), &metadata.into())).await? {
             Ok(()) | Err(StoreError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
@@ -91,17 +92,17 @@ impl Registry {
     /// Writes down that the table holds as many rows of the stream as its fence said.
     pub async fn verified(&self, entry: &Entry) -> Result<(), RegistryError> {
         let metadata = BTreeMap::from([(VERIFIED_AT.to_owned(), Timestamp::now().to_string())]);
-        Ok(self.store.set_metadata(&name(&entry.table, &entry.stream), &metadata).await?)
+        Ok(within(self.store.set_metadata(&name(&entry.table, &entry.stream), &metadata)).await??)
     }
 
     /// Every stream that is entered.
     pub async fn entries(&self) -> Result<Vec<Entry>, RegistryError> {
-        self.store.list_all(STREAMS).await?.iter().map(entry).collect()
+        within(self.store.list_all(STREAMS)).await??.iter().map(entry).collect()
     }
 
     /// Forgets a stream.
     pub async fn remove(&self, entry: &Entry) -> Result<(), RegistryError> {
-        Ok(self.store.delete(&name(&entry.table, &entry.stream), entry.version).await?)
+        Ok(within(self.store.delete(&name(&entry.table, &entry.stream), entry.version)).await??)
     }
 }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use objects::StoreError;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::{Registry, RegistryError};
+use crate::{Registry, RegistryError, within};
 
 const NAME: &str = "registry/generation";
 const CONTENT_TYPE: &str = "application/json";
@@ -86,9 +86,9 @@ impl Registry {
         let json = serde_json::to_vec(next)
             .map_err(|error| RegistryError::Corrupt { name: NAME.to_owned(), detail: error.to_string() })?;
         let written = match (from, self.read().await?) {
-            (None, None) => self.store.create(NAME, CONTENT_TYPE, json.into()).await,
+            (None, None) => within(self.store.create(NAME, CONTENT_TYPE, json.into())).await?,
             (Some(from), Some((found, version))) if found == *from => {
-                self.store.replace(NAME, CONTENT_TYPE, json.into(), version).await
+                within(self.store.replace(NAME, CONTENT_TYPE, json.into(), version)).await?
             }
             (None | Some(_), None | Some(_)) => return Ok(false),
         };
@@ -100,7 +100,7 @@ impl Registry {
     }
 
     async fn read(&self) -> Result<Option<(Generation, i64)>, RegistryError> {
-        let (bytes, version) = match self.store.read_generation(NAME).await {
+        let (bytes, version) = match within(self.store.read_generation(NAME)).await? {
             Ok(found) => found,
             Err(StoreError::NotFound { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),

@@ -15,9 +15,11 @@
 mod entry;
 mod generation;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use objects::{ObjectStore, StoreError};
+
+use tokio::time::timeout;
 
 pub use entry::{Entry, Fence};
 pub use generation::{Degraded, Generation, Raised};
@@ -28,12 +30,18 @@ pub struct Registry {
     store: Arc<ObjectStore>,
 }
 
+/// How long one call of the bucket may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Why the registry gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// The bucket did not do what it was asked.
     #[error("the registry of write streams does not answer")]
     Store(#[from] StoreError),
+    /// The bucket did not answer in time; nobody knows whether it did what it was asked.
+    #[error("the registry of write streams did not answer within {PATIENCE:?}")]
+    Late,
     /// An object is none that a registry writes.
     #[error("the registry holds {name}, which is {detail}")]
     Corrupt {
@@ -52,6 +60,11 @@ impl Registry {
 
     /// Whether the bucket is there and may be used.
     pub async fn check(&self) -> Result<(), RegistryError> {
-        Ok(self.store.check().await?)
+        Ok(within(self.store.check()).await??)
     }
+}
+
+/// The call's end, if it comes in time.
+async fn within<T>(call: impl Future<Output = T>) -> Result<T, RegistryError> {
+    timeout(PATIENCE, call).await.map_err(|_| RegistryError::Late)
 }
