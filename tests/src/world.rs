@@ -95,6 +95,11 @@ impl World {
         pipas::provision(&Catalog::load(&self.catalog)?, &self.endpoints).await
     }
 
+    /// Starts a loader beside the one that runs. No subscription is pointed at it.
+    pub fn another_loader(&self) -> anyhow::Result<Process> {
+        self.function("loader", &self.loader_env)
+    }
+
     /// Starts a deadletter function. The subscriptions are pointed at it when a loader is started.
     pub fn start_deadletter(&mut self) -> anyhow::Result<()> {
         let deadletter = self.function("deadletter", &self.loader_env)?;

@@ -22,6 +22,7 @@ mod ledger;
 mod loader;
 mod metrics;
 mod probe;
+mod quota;
 mod refusals;
 mod replay;
 mod rootfs;

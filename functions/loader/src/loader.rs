@@ -33,7 +33,7 @@ use crate::{
     ledger_health::LedgerHealth,
     metrics::Metrics,
     push,
-    quota::Quota,
+    quota::{self, Quota},
     recovery::{Claimed, Recovery},
     stream::StreamLoader,
 };
@@ -127,6 +127,7 @@ impl Loader {
         let by_subscription =
             streams.values().map(|stream| (stream.stream.loader_subscription(), Arc::clone(stream))).collect();
         let room = Arc::new(Semaphore::new(config.buffer_bytes));
+        tokio::spawn(quota::report(Arc::clone(&services), stop.clone()));
         let janitor = services.registry.clone().map(|registry| {
             let recovery =
                 Recovery::new(Arc::clone(&services), registry.clone(), claimed.clone(), config.recovery_limit);

@@ -55,9 +55,12 @@ pub const LEDGER_EVICTS: &str = "pipas_loader_ledger_evicts";
 
 /// Write streams that were created.
 pub const WRITE_STREAMS: &str = "pipas_loader_write_streams_total";
-/// What the catalog says of the project's quotas, by quota as above: what is used of them is told by
+/// What the catalog says of the project's quotas, by quota as above: what one loader uses of them is told by
 /// `pipas_loader_write_streams_total`, `pipas_append_connections` and `pipas_append_bytes_total`.
 pub const QUOTA_LIMIT: &str = "pipas_loader_quota_limit";
+
+/// What all loaders use of each quota, as this one was last told by the ledger; 0 while no deliveries come to it.
+pub const QUOTA_USED: &str = "pipas_loader_quota_used";
 
 /// The loader's counters. Cheap to clone; every clone counts into the same.
 #[derive(Debug, Clone)]
@@ -84,7 +87,8 @@ pub(crate) struct Metrics {
     pub(crate) braked: IntCounterVec,
     ledger_evicts: IntGauge,
     pub(crate) write_streams: IntCounter,
-    pub(crate) quota_limit: IntGaugeVec,
+    quota_limit: IntGaugeVec,
+    quota_used: IntGaugeVec,
     pub(crate) storage: storage_write::Metrics,
 }
 
@@ -131,10 +135,8 @@ impl Metrics {
             braked: vec(&registry, BRAKED, "Calls not made for a quota's sake", &["quota"])?,
             ledger_evicts: put(&registry, IntGauge::new(LEDGER_EVICTS, "Whether a full ledger deletes claims")?)?,
             write_streams: put(&registry, IntCounter::new(WRITE_STREAMS, "Write streams created")?)?,
-            quota_limit: put(
-                &registry,
-                IntGaugeVec::new(Opts::new(QUOTA_LIMIT, "The project's quotas, as the catalog says"), &["quota"])?,
-            )?,
+            quota_limit: gauges(&registry, QUOTA_LIMIT, "The project's quotas, as the catalog says", "quota")?,
+            quota_used: gauges(&registry, QUOTA_USED, "What all loaders use of the project's quotas", "quota")?,
             storage: storage_write::Metrics::new(&registry)?,
             registry,
         })
@@ -164,6 +166,16 @@ impl Metrics {
         self.ledger_evicts.set(evicts.into());
     }
 
+    /// The catalog says this of a quota.
+    pub(crate) fn quota_limit(&self, quota: &str, limit: u64) {
+        self.quota_limit.with_label_values(&[quota]).set(i64::try_from(limit).unwrap_or(i64::MAX));
+    }
+
+    /// All loaders use this much of a quota.
+    pub(crate) fn quota_used(&self, quota: &str, used: u64) {
+        self.quota_used.with_label_values(&[quota]).set(i64::try_from(used).unwrap_or(i64::MAX));
+    }
+
     pub(crate) fn delivery(&self, stream: &str, outcome: Outcome) {
         self.deliveries.with_label_values(&[stream, outcome.name()]).inc();
     }
@@ -189,6 +201,10 @@ fn put<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> pro
 
 fn vec(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
     put(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, label: &str) -> prometheus::Result<IntGaugeVec> {
+    put(registry, IntGaugeVec::new(Opts::new(name, help), &[label])?)
 }
 
 fn histograms(

@@ -39,6 +39,7 @@ pub(crate) struct StreamLoader {
     /// What is masked wherever an event is kept as a whole.
     mask: Option<PayloadMask>,
     dead_letters: Arc<DeadLetters>,
+    services: Arc<Services>,
     /// How long a delivery may wait.
     hold: Duration,
 }
@@ -88,6 +89,7 @@ impl StreamLoader {
             raw: stream.tables.iter().enumerate().filter(|(_, table)| table.is_raw).map(|(at, _)| at).collect(),
             mask: PayloadMask::of(&stream, &services.mask_key),
             dead_letters: Arc::clone(dead_letters),
+            services: Arc::clone(services),
             hold: limits.hold,
             stream,
         }
@@ -97,6 +99,7 @@ impl StreamLoader {
     /// come again. A table that has the event already writes nothing then. `raw` is the room of the raw tables. What is done
     /// stands below `trace`.
     pub(crate) async fn load(&self, delivery: PushDelivery, trace: TraceContext, room: Room, raw: Vec<Room>) -> Ended {
+        self.services.quota.came();
         let brought = Brought::new(delivery, trace);
         let origin = self.origin(&brought, false);
         let data = origin.message.data.clone();
@@ -113,9 +116,9 @@ impl StreamLoader {
         };
         let routed = route.and_then(|table| self.routed(table, &id));
         let rows = self.raw.len() + usize::from(routed.is_some());
-        if let Some(table) = self.tables.first()
-            && table.services.quota.bytes(&table.services, origin.message.size() * rows).is_err()
-        {
+        let raw_tables = self.raw.iter().filter_map(|at| self.tables.get(*at));
+        let is_first = routed.iter().map(|routed| routed.table).chain(raw_tables).any(|table| !table.is_open());
+        if self.services.quota.admit(&self.services, origin.message.size() * rows, is_first).is_err() {
             return Err(LoaderError::Exhausted);
         }
         let view = EventView { json: &data, probed: &event, is_masked: origin.is_masked() };
@@ -140,6 +143,7 @@ impl StreamLoader {
     /// Where no claim can say whether it is a row (no table takes it, its table is no more, only the message's id named it, and
     /// Pub/Sub gave the message another), it becomes a dead letter all the same; a redrive of it finds its row, if there is one.
     pub(crate) async fn give_up(&self, delivery: PushDelivery, trace: TraceContext, room: Room) -> Ended {
+        self.services.quota.came();
         let brought = Brought::new(delivery, trace);
         let origin = self.given_up(&brought, false);
         let data = origin.message.data.clone();

@@ -214,6 +214,11 @@ impl Table {
         &self.purpose
     }
 
+    /// Whether it is written to already.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.read().is_some()
+    }
+
     /// The table, where it was opened and is what it was.
     pub(crate) fn opened(&self, epoch: i64) -> Option<Arc<OpenTable>> {
         self.open.read().clone().filter(|open| open.epoch == epoch)

@@ -2,7 +2,7 @@
 /// region (<https://cloud.google.com/bigquery/quotas#write-api-limits>).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quotas {
-    /// The share of each quota at which loaders brake, above 0 and at most 1.
+    /// The share of each quota at which all loaders together brake, above 0 and at most 1.
     pub share: f64,
     /// Write streams that may be created in an hour.
     pub create_write_stream_per_hour: u64,

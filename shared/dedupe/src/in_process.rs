@@ -10,7 +10,7 @@ use exactly_once::{
 use hashbrown::HashMap;
 use parking_lot::Mutex;
 
-use crate::{Adopted, Ledger, LedgerError, Survey};
+use crate::{Adopted, Ledger, LedgerError, Meter, Metered, Survey};
 
 /// How many writes pass between two sweeps of forgotten keys.
 const SWEEP_EVERY: usize = 65_536;
@@ -36,7 +36,7 @@ struct Keys {
     adopted: Option<Adopted>,
     beat: Option<Time>,
     /// What was counted, and in which period.
-    counts: HashMap<String, (u128, u64)>,
+    counts: HashMap<String, Metered>,
 }
 
 impl InProcessLedger {
@@ -257,15 +257,20 @@ impl Ledger for InProcessLedger {
         Ok(old.collect())
     }
 
-    async fn count(&self, what: &str, period: Duration) -> Result<u64, LedgerError> {
-        let turn = crate::redis::turn(period);
+    async fn meter(&self, meters: &[Meter<'_>]) -> Result<Vec<Metered>, LedgerError> {
         let mut guard = self.shared.keys.lock();
-        let (last, count) = guard.counts.entry(what.to_owned()).or_default();
-        if std::mem::replace(last, turn) != turn {
-            *count = 0;
-        }
-        *count += 1;
-        Ok(*count)
+        let counted = meters.iter().map(|meter| {
+            let turn = crate::meter::turn(meter.period);
+            let fresh = Metered { turn, previous: 0, current: 0 };
+            let count = guard.counts.entry(meter.what.to_owned()).or_insert(fresh);
+            if count.turn != turn {
+                let previous = if count.turn + 1 == turn { count.current } else { 0 };
+                *count = Metered { previous, ..fresh };
+            }
+            count.current = count.current.saturating_add(meter.by);
+            *count
+        });
+        Ok(counted.collect())
     }
 
     async fn restore(

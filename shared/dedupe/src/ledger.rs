@@ -4,7 +4,7 @@ use exactly_once::{
     Claim, Claimed, EventKey, Expected, NewState, PayloadHash, Restored, Settled, State, Swapped, Want,
 };
 
-use crate::Survey;
+use crate::{Meter, Metered, Survey};
 
 /// Where claims are kept. Each key changes atomically; a batch does not, and need not.
 ///
@@ -74,8 +74,10 @@ pub trait Ledger: Send + Sync {
     /// may have stopped to come. Each with its claim, and with what it says there.
     async fn undecided(&self, age: Duration) -> Result<Vec<(EventKey, Claim, PayloadHash)>, LedgerError>;
 
-    /// Counts one more of `what`, and says how many that makes in the current `period` by all who share the ledger.
-    async fn count(&self, what: &str, period: Duration) -> Result<u64, LedgerError>;
+    /// Adds to what all who share the ledger count, and says how much that makes. One answer for each meter, in their order.
+    /// Unlike the other calls this one counts again when it is repeated. Periods are those of the caller's clock, and a count
+    /// is forgotten when the period after its own is over.
+    async fn meter(&self, meters: &[Meter<'_>]) -> Result<Vec<Metered>, LedgerError>;
 
     /// Notes that the ledger was written to now, so that a later [`Ledger::survey`] tells how far its data reaches. Refused
     /// ([`LedgerError::Epoch`]) by a server that was not adopted: there the last note says where the data was cut.

@@ -6,6 +6,7 @@ mod in_process;
 #[cfg(feature = "journal")]
 mod journal;
 mod ledger;
+mod meter;
 mod redis;
 mod survey;
 mod value;
@@ -18,4 +19,5 @@ pub use in_process::InProcessLedger;
 #[cfg(feature = "journal")]
 pub use journal::JournalError;
 pub use ledger::{Ledger, LedgerError};
+pub use meter::{Meter, Metered};
 pub use survey::{Adopted, Survey};

@@ -5,11 +5,7 @@ mod connection;
 mod scan;
 mod scripts;
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use exactly_once::{
     Claim, Claimed, EventKey, Expected, NewState, PayloadHash, Restored, Settled, State, Swapped, Time, Want,
@@ -18,7 +14,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use redis::{AsyncCommands, FromRedisValue, RedisError, Script, aio::ConnectionManagerConfig};
 use secrecy::SecretString;
 
-use crate::{Adopted, Ledger, LedgerError, Survey, value};
+use crate::{Adopted, Ledger, LedgerError, Meter, Metered, Survey, meter::turn, value};
 use connection::Connection;
 use scripts::Scripts;
 
@@ -253,19 +249,25 @@ impl Ledger for RedisLedger {
         scan::undecided(&mut self.connection.clone(), age).await
     }
 
-    async fn count(&self, what: &str, period: Duration) -> Result<u64, LedgerError> {
-        let name = format!("count:{{0}}:{what}:{}", turn(period));
-        let (count,): (u64,) = redis::pipe()
-            .atomic()
-            .incr(&name, 1)
-            .cmd("PEXPIRE")
-            .arg(&name)
-            .arg(milliseconds(2 * period))
-            .ignore()
-            .query_async(&mut self.connection.clone())
-            .await
-            .map_err(ledger_error)?;
-        Ok(count)
+    async fn meter(&self, meters: &[Meter<'_>]) -> Result<Vec<Metered>, LedgerError> {
+        if meters.is_empty() {
+            return Ok(Vec::new());
+        }
+        let turns: Vec<u64> = meters.iter().map(|meter| turn(meter.period)).collect();
+        let mut call = redis::pipe();
+        call.atomic();
+        for (meter, turn) in meters.iter().zip(&turns) {
+            let name = |turn: u64| format!("count:{{0}}:{}:{turn}", meter.what);
+            call.incr(name(*turn), meter.by);
+            call.cmd("PEXPIRE").arg(name(*turn)).arg(milliseconds(3 * meter.period)).ignore();
+            call.get(name(turn.saturating_sub(1)));
+        }
+        let found: Vec<Option<u64>> = call.query_async(&mut self.connection.clone()).await.map_err(ledger_error)?;
+        let counted = turns.iter().zip(found.chunks(2)).map(|(turn, found)| match *found {
+            [Some(current), previous] => Ok(Metered { turn: *turn, previous: previous.unwrap_or(0), current }),
+            _ => Err(corrupt("no count where one was made")),
+        });
+        counted.collect()
     }
 
     async fn beat(&self) -> Result<(), LedgerError> {
@@ -309,12 +311,6 @@ fn state(value: Option<&[u8]>, now: Time) -> Result<Option<State>, LedgerError> 
 fn time(digits: &[u8]) -> Option<Time> {
     let millis = std::str::from_utf8(digits).ok()?.parse().ok()?;
     Some(Time::new(Duration::from_millis(millis)))
-}
-
-/// The number of the current period, by this machine's clock.
-pub(crate) fn turn(period: Duration) -> u128 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    now.as_millis() / period.as_millis().max(1)
 }
 
 /// Redis takes no expiry of zero.

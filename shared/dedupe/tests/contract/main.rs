@@ -15,7 +15,7 @@ mod tls;
 use std::{sync::Arc, time::Duration};
 
 use dedupe::{
-    Claim, Claimed, EventKey, Expected, InProcessLedger, Ledger, LedgerError, NewState, Owner, PayloadHash,
+    Claim, Claimed, EventKey, Expected, InProcessLedger, Ledger, LedgerError, Meter, NewState, Owner, PayloadHash,
     RedisLedger, RedisSettings, Settled, State, Want,
 };
 use event::{Reason, Rejection};
@@ -74,6 +74,21 @@ async fn the_process_with_a_journal_keeps_the_promises() {
 async fn generations_hold_in_the_process_with_a_journal() {
     let folder = tempfile::tempdir().expect("a folder");
     generations::all(&InProcessLedger::open(folder.path()).expect("a ledger")).await;
+}
+
+/// Counts do not fill the server: each is forgotten soon after its period.
+#[tokio::test]
+async fn counts_expire() {
+    let server = RedisServer::started().await;
+    let ledger = ledger(&server).await;
+    let period = Duration::from_secs(60);
+    ledger.meter(&[Meter { what: "a", by: 7, period }, Meter { what: "b", by: 0, period }]).await.expect("counts");
+    let names: Vec<String> = server.command(&["KEYS", "count:{0}:*"]).await;
+    assert_eq!(names.len(), 2, "{names:?}");
+    for name in names {
+        let left: i64 = server.command(&["PTTL", &name]).await;
+        assert!((120_000..=180_000).contains(&left), "{name} is kept for {left} ms");
+    }
 }
 
 /// A server that is away is an error in bounded time, and is used again once it is back.

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dedupe::{Claim, Claimed, EventKey, Expected, Ledger, NewState, Owner, PayloadHash, Settled, State, Swapped, Want};
+use dedupe::{
+    Claim, Claimed, EventKey, Expected, Ledger, Meter, Metered, NewState, Owner, PayloadHash, Settled, State, Swapped,
+    Want,
+};
 use event::{Reason, Rejection};
 
 pub(crate) const WINDOW: Duration = Duration::from_secs(3_600);
@@ -29,6 +32,7 @@ pub(crate) async fn all(ledger: Arc<dyn Ledger>) {
     large_batches_keep_their_order(ledger).await;
     old_claims_are_listed(ledger).await;
     counts_are_shared(ledger).await;
+    a_count_is_told_for_one_period_more(ledger).await;
     empty_batches_are_nothing(ledger).await;
 }
 
@@ -285,11 +289,35 @@ async fn old_claims_are_listed(ledger: &dyn Ledger) {
 }
 
 async fn counts_are_shared(ledger: &dyn Ledger) {
-    let what = key().to_string();
-    for expected in 1..=3 {
-        assert_eq!(ledger.count(&what, Duration::from_secs(1_000_000_000)).await.expect("a count"), expected);
+    let (one, other) = (key().to_string(), key().to_string());
+    let long = Duration::from_secs(1_000_000_000);
+    let count = async |by: [u64; 2]| {
+        let meters = [Meter { what: &one, by: by[0], period: long }, Meter { what: &other, by: by[1], period: long }];
+        let counted = ledger.meter(&meters).await.expect("counts");
+        assert!(counted.iter().all(|counted| counted.previous == 0), "{counted:?}");
+        counted.iter().map(|counted| counted.current).collect::<Vec<_>>()
+    };
+    assert_eq!(count([1, 0]).await, [1, 0]);
+    assert_eq!(count([1, 3_000_000_000]).await, [2, 3_000_000_000]);
+    assert_eq!(count([0, 1]).await, [2, 3_000_000_001]);
+}
+
+/// However late each call comes: what it is told follows from the period that it says it came in.
+async fn a_count_is_told_for_one_period_more(ledger: &dyn Ledger) {
+    let (what, period) = (key().to_string(), Duration::from_millis(200));
+    let (mut last, mut followed) = (Metered { turn: 0, previous: 0, current: 0 }, 0);
+    while followed < 2 {
+        let counted = ledger.meter(&[Meter { what: &what, by: 2, period }]).await.expect("a count")[0];
+        let (previous, current) = match counted.turn - last.turn {
+            0 => (last.previous, last.current + 2),
+            1 => (last.current, 2),
+            _ => (0, 2),
+        };
+        assert_eq!((counted.previous, counted.current), (previous, current), "after {last:?}");
+        followed += u32::from(counted.turn - last.turn == 1);
+        last = counted;
+        tokio::time::sleep(period / 10).await;
     }
-    assert_eq!(ledger.count(&format!("{what}-other"), HOUR).await.expect("a count"), 1);
 }
 
 async fn empty_batches_are_nothing(ledger: &dyn Ledger) {
@@ -298,4 +326,5 @@ async fn empty_batches_are_nothing(ledger: &dyn Ledger) {
     assert_eq!(ledger.settle(&[], &claim, WINDOW).await.expect("an answer"), []);
     assert_eq!(ledger.read(&[]).await.expect("an answer"), []);
     ledger.release(&[], &claim).await.expect("an answer");
+    assert_eq!(ledger.meter(&[]).await.expect("an answer"), []);
 }
