@@ -1,4 +1,4 @@
-//! `pipas probe` and `pipas check`, as a user runs them.
+//! `pipas probe`, `scripts/probe-live` and `pipas check`, as a user runs them.
 
 use std::{
     path::Path,
@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use storage_write::StorageErrorCode;
 use tests::{Process, World};
 use tonic::Code;
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/probe-live");
 
 /// Races of A3.
 const TRIALS: u64 = 20;
@@ -156,6 +158,39 @@ async fn verdicts_are_told_though_the_table_cannot_be_dropped() -> anyhow::Resul
     let probed = Probed::with(faults, &["--trials", "0"]).await?;
     assert!(probed.verdicts().contains(&("A2", "holds")), "{:?}", probed.verdicts());
     assert!(probed.error.contains("is left behind"), "{}", probed.error);
+    Ok(())
+}
+
+/// The script on a local cloud with `faults`: its exit code and what it said.
+async fn script(faults: Faults) -> anyhow::Result<(Option<i32>, String)> {
+    let pipas = Process::binary("pipas")?;
+    let output = beside(faults, move |data| {
+        let mut script = Command::new(SCRIPT);
+        script.args(["--trials", "2"]).env("PIPAS_BINARY", pipas).env("PIPAS_DATA_DIR", data);
+        Ok(script.output()?)
+    })
+    .await?;
+    let said = [output.stdout, output.stderr].concat();
+    Ok((output.status.code(), String::from_utf8_lossy(&said).into_owned()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_script_tells_what_holds_from_what_fails_and_what_is_not_shown() -> anyhow::Result<()> {
+    let refused = refusing("BigQueryWrite/CreateWriteStream", When::Every(1), Code::PermissionDenied);
+    let (good, bad, none) = tokio::try_join!(script(Faults::default()), script(finalizes_once(2)), script(refused))?;
+    for name in ["A2", "A3", "A4", "A5", "A6", "A8"] {
+        assert!(good.1.lines().any(|line| line.starts_with(&format!("{name} holds "))), "{name}: {}", good.1);
+        assert!(none.1.lines().any(|line| line.starts_with(&format!("{name} not shown "))), "{name}: {}", none.1);
+    }
+    assert!(good.1.contains("A7 not tried"), "{}", good.1);
+    assert!(bad.1.contains("A4 fails"), "{}", bad.1);
+    assert_eq!((good.0, bad.0, none.0), (Some(0), Some(1), Some(2)), "{}{}{}", good.1, bad.1, none.1);
+    // Nobody is there.
+    let empty = tempfile::tempdir()?;
+    let mut alone = Command::new(SCRIPT);
+    alone.env("PIPAS_BINARY", Process::binary("pipas")?).env("PIPAS_DATA_DIR", empty.path());
+    let alone = tokio::task::spawn_blocking(move || alone.output()).await??;
+    assert_eq!(alone.status.code(), Some(2), "{}", String::from_utf8_lossy(&alone.stderr));
     Ok(())
 }
 
