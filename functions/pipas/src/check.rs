@@ -21,7 +21,9 @@ use crate::{cli::Global, samples};
 /// exit code is 1 when a sample is not as it must be.
 ///
 /// A bad catalog is refused with every problem listed. Memory and throughput are reckoned from the events a second that
-/// are expected of each stream: its `rate`, or --rate.
+/// are expected of each stream: its `rate`, or --rate. Each raw table takes a key and a row of an event beside the table
+/// that the event is routed to. An upsert table takes no keys and creates no write streams. Loaders may use the catalog's
+/// `share` of each quota.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct CheckArgs {
@@ -66,6 +68,10 @@ struct CheckedStream {
     dedupe_window_seconds: u64,
     tables: Vec<CheckedTable>,
     rate_per_second: Option<f64>,
+    /// Keys of the ledger that an event takes, at most.
+    keys_per_event: u64,
+    /// Rows that an event becomes, at most.
+    rows_per_event: u64,
     /// Redis's memory, an empty server's included. `None` where no rate is known.
     ledger_bytes: Option<u64>,
 }
@@ -94,6 +100,14 @@ struct Needs {
 struct Quota {
     needed: u64,
     quota: u64,
+    /// The share of the quota that loaders may use.
+    usable: u64,
+}
+
+impl Quota {
+    fn new(needed: u64, quota: u64, share: f64) -> Self {
+        Self { needed, quota, usable: (quota as f64 * share) as u64 }
+    }
 }
 
 pub(crate) fn check(global: &Global, args: &CheckArgs) -> anyhow::Result<ExitCode> {
@@ -127,27 +141,30 @@ fn examine(catalog: &Catalog, rates: &BTreeMap<&str, f64>, args: &CheckArgs) -> 
         })
         .collect();
     let unknown = streams.iter().filter(|stream| stream.rate_per_second.is_none());
-    let per_second: f64 = streams.iter().filter_map(|stream| stream.rate_per_second).sum();
+    let rows_per_second: f64 =
+        streams.iter().filter_map(|stream| Some(stream.rate_per_second? * stream.rows_per_event as f64)).sum();
+    let declared = || catalog.streams.values().flat_map(|stream| &stream.tables);
     // Those of the streams, and that of the dead letters.
-    let tables = streams.iter().map(|stream| stream.tables.len() as u64).sum::<u64>() + 1;
+    let tables = declared().count() as u64 + 1;
+    // Other deliveries go to their table's default stream.
+    let created = declared().filter(|table| table.delivery == Delivery::ExactlyOnce).count() as u64 + 1;
     let quotas = &catalog.quotas;
+    let quota = |needed, quota| Quota::new(needed, quota, quotas.share);
     let needs = Needs {
         ledger_bytes: streams.iter().filter_map(|stream| stream.ledger_bytes).sum(),
         unknown_rates: unknown.map(|stream| stream.stream.clone()).collect(),
-        connections: Quota { needed: args.loaders * tables, quota: quotas.connections },
-        create_write_stream_per_hour: Quota {
-            needed: args.loaders * tables,
-            quota: quotas.create_write_stream_per_hour,
-        },
-        throughput_bytes_per_second: Quota {
-            needed: (per_second * args.event_bytes as f64).ceil() as u64,
-            quota: quotas.throughput_bytes_per_second,
-        },
+        connections: quota(args.loaders * tables, quotas.connections),
+        create_write_stream_per_hour: quota(args.loaders * created, quotas.create_write_stream_per_hour),
+        throughput_bytes_per_second: quota(
+            (rows_per_second * args.event_bytes as f64).ceil() as u64,
+            quotas.throughput_bytes_per_second,
+        ),
     };
     Checked { streams, views: catalog.views.keys().map(ToString::to_string).collect(), needs }
 }
 
 fn of_stream(stream: &Stream, rate: Option<f64>) -> CheckedStream {
+    let keys_per_event = per_event(stream, |table| !matches!(table.delivery, Delivery::Upsert(_)));
     CheckedStream {
         stream: stream.name.clone(),
         event_id: match (&stream.event_id, &stream.content_hash) {
@@ -158,8 +175,16 @@ fn of_stream(stream: &Stream, rate: Option<f64>) -> CheckedStream {
         dedupe_window_seconds: stream.dedupe_window.as_secs(),
         tables: stream.tables.iter().map(of_table).collect(),
         rate_per_second: rate,
-        ledger_bytes: rate.map(|rate| capacity::memory(rate, stream.dedupe_window)),
+        keys_per_event,
+        rows_per_event: per_event(stream, |_| true),
+        ledger_bytes: rate.map(|rate| capacity::memory(rate * keys_per_event as f64, stream.dedupe_window)),
     }
+}
+
+/// How many tables of a kind take an event, at most: each raw one, and of the others the one that it is routed to.
+fn per_event(stream: &Stream, is_it: impl Fn(&Declared) -> bool) -> u64 {
+    let is_routed = stream.tables.iter().any(|table| !table.is_raw && is_it(table));
+    u64::from(is_routed) + stream.raw_tables().filter(|table| is_it(table)).count() as u64
 }
 
 fn of_table(table: &Declared) -> CheckedTable {
@@ -205,14 +230,15 @@ fn print(checked: &Checked, args: &CheckArgs) {
             needs.unknown_rates.join(", ")
         );
     }
-    println!("with {} loaders, of a project's quotas in a region:", args.loaders);
+    println!("with {} loaders, of the share that they may use of a project's quotas in a region:", args.loaders);
     for (what, quota) in [
         ("connections of AppendRows", &needs.connections),
         ("CreateWriteStream an hour, if all start anew in one", &needs.create_write_stream_per_hour),
         ("bytes a second", &needs.throughput_bytes_per_second),
     ] {
-        let over = if quota.needed > quota.quota { ": too many, ask Google for more" } else { "" };
-        println!("  {} of {} {what}{over}", quota.needed, quota.quota);
+        let Quota { needed, quota, usable } = quota;
+        let over = if needed > usable { ": too many, ask Google for more" } else { "" };
+        println!("  {needed} of {usable} (quota: {quota}) {what}{over}");
     }
     println!("the catalog is good");
 }
@@ -235,9 +261,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_shipped_catalog_needs_what_its_rates_say() {
-        let args = CheckArgs {
+    fn args() -> CheckArgs {
+        CheckArgs {
             file: None,
             stream: None,
             attribute: Vec::new(),
@@ -246,15 +271,69 @@ mod tests {
             rate: Vec::new(),
             loaders: 10,
             event_bytes: 1_000,
-        };
-        let catalog =
-            Catalog::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipas.yaml")).expect("a catalog");
-        let checked = examine(&catalog, &BTreeMap::from([("events", 1_000.0)]), &args);
-        let day = std::time::Duration::from_secs(86_400);
-        assert_eq!(checked.needs.ledger_bytes, capacity::memory(1_000.0, day));
+        }
+    }
+
+    fn checked(catalog: &str, rates: &[(&str, f64)]) -> Checked {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(catalog);
+        let catalog = Catalog::load(&file).expect("a catalog");
+        examine(&catalog, &rates.iter().copied().collect(), &args())
+    }
+
+    const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+
+    #[test]
+    fn the_shipped_catalog_needs_what_its_rates_say() {
+        let checked = checked("pipas.yaml", &[("events", 1_000.0)]);
+        assert_eq!(checked.needs.ledger_bytes, capacity::memory(1_000.0, DAY));
         assert_eq!(checked.needs.unknown_rates, ["courier-chat"]);
         assert_eq!(checked.needs.connections.needed, 40, "10 loaders, 3 tables and the dead letters");
+        assert_eq!(checked.needs.create_write_stream_per_hour.needed, 40);
         assert_eq!(checked.needs.throughput_bytes_per_second.needed, 1_000_000);
+    }
+
+    #[test]
+    fn a_raw_table_takes_a_key_and_a_row_of_each_event() {
+        let checked = checked("examples/shop/pipas.yaml", &[("backend-events", 1_000.0)]);
+        assert_eq!(checked.needs.ledger_bytes, capacity::memory(2_000.0, DAY));
+        assert_eq!(checked.needs.throughput_bytes_per_second.needed, 2_000_000);
+    }
+
+    /// A stream with a routed table of each delivery, and what else the catalog says.
+    fn with_deliveries(deliveries: &[&str], more: &str, rate: f64) -> Checked {
+        let folder = tempfile::tempdir().expect("a folder");
+        let schema = r#"[{ "name": "id", "type": "STRING", "mode": "REQUIRED" }]"#;
+        std::fs::write(folder.path().join("s.json"), schema).expect("a schema");
+        let tables = deliveries.iter().enumerate().map(|(at, delivery)| {
+            let when = format!("when: {{ has: [/is{at}] }}");
+            format!("      t{at}: {{ {when}, table: d.t{at}, schema: s.json, delivery: {delivery} }}\n")
+        });
+        let text = format!("{more}streams:\n  things:\n    event_id: /id\n    tables:\n{}", tables.collect::<String>());
+        let file = folder.path().join("pipas.yaml");
+        std::fs::write(&file, text).expect("a catalog");
+        examine(&Catalog::load(&file).expect("a catalog"), &BTreeMap::from([("things", rate)]), &args())
+    }
+
+    #[test]
+    fn an_upsert_table_takes_no_keys_and_only_exactly_once_creates_streams() {
+        let upsert = with_deliveries(&["upsert"], "", 1_000.0);
+        assert_eq!(upsert.needs.ledger_bytes, capacity::memory(0.0, DAY));
+        assert_eq!(upsert.needs.create_write_stream_per_hour.needed, 10, "the dead letters'");
+        assert_eq!(upsert.needs.connections.needed, 20);
+        assert_eq!(upsert.needs.throughput_bytes_per_second.needed, 1_000_000);
+        // Whichever table an event is routed to, it takes one key at most.
+        let mixed = with_deliveries(&["upsert", "at_least_once", "exactly_once"], "", 1_000.0);
+        assert_eq!(mixed.needs.ledger_bytes, capacity::memory(1_000.0, DAY));
+        assert_eq!(mixed.needs.create_write_stream_per_hour.needed, 20);
+        assert_eq!(mixed.needs.throughput_bytes_per_second.needed, 1_000_000);
+    }
+
+    #[test]
+    fn loaders_may_use_a_share_of_each_quota() {
+        let quotas = "quotas: { share: 0.5, connections: 30 }\n";
+        let checked = with_deliveries(&["exactly_once"], quotas, 1.0);
+        let Quota { needed, quota, usable } = checked.needs.connections;
+        assert_eq!((needed, quota, usable), (20, 30, 15));
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub fn run(cli: Cli) -> ExitCode {
             Command::DeadLetters(args) => dead_letters::command(&global, args).await,
             Command::Check(args) => check::check(&global, &args),
             Command::Schema(args) => schema::schema(&global, args).await,
-            Command::Probe(args) => probe::probe(&global, args).await,
+            Command::Probe(args) => Ok(probe::probe(&global, args).await),
             Command::Replay(args) => replay::command(&global, args).await,
             Command::Drill(args) => drill::drill(&global, args).await,
         }

@@ -197,6 +197,23 @@ impl AppendError {
         }
     }
 
+    /// Whether it says that the stream was finalized, and not that it is lost in some other way.
+    pub const fn is_of_finalized_stream(&self) -> bool {
+        use StorageErrorCode as Storage;
+        match self {
+            Self::StreamGone(Fault { storage: Some(storage), .. }) => {
+                matches!(storage, Storage::StreamFinalized | Storage::InvalidStreamState)
+            }
+            Self::StreamGone(Fault { storage: None, code, .. }) => matches!(code, Code::FailedPrecondition),
+            _ => false,
+        }
+    }
+
+    /// Whether the same append may be answered otherwise when it is sent again.
+    pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Ambiguous { .. } | Self::ResourceExhausted(_))
+    }
+
     /// The class's stable name, as metrics and logs spell it.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -293,6 +310,26 @@ mod tests {
         for (code, storage, name) in same_both_ways {
             assert_eq!(AppendError::in_answer(&status(code, storage), &[]).name(), name, "{code:?} {storage:?}");
             assert_eq!(AppendError::by_broken_stream(&broken(code, storage)).name(), name, "{code:?} {storage:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_finalize_did_is_of_a_finalized_stream() {
+        use StorageErrorCode as Storage;
+        let of = |code, storage| AppendError::in_answer(&status(code, storage), &[]).is_of_finalized_stream();
+        assert!(of(Code::InvalidArgument, Some(Storage::StreamFinalized)));
+        assert!(of(Code::FailedPrecondition, Some(Storage::InvalidStreamState)));
+        assert!(of(Code::FailedPrecondition, None));
+        for (code, storage) in [
+            (Code::NotFound, Some(Storage::StreamNotFound)),
+            (Code::NotFound, Some(Storage::TableNotFound)),
+            (Code::NotFound, None),
+            (Code::AlreadyExists, Some(Storage::OffsetAlreadyExists)),
+            (Code::OutOfRange, Some(Storage::OffsetOutOfRange)),
+            (Code::Internal, None),
+            (Code::PermissionDenied, None),
+        ] {
+            assert!(!of(code, storage), "{code:?} {storage:?}");
         }
     }
 

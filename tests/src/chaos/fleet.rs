@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    plan::{Step, lose_answers},
+    plan::{Counts, Step, lose_answers, stall},
     redis::Redis,
     relay::Relay,
 };
@@ -42,6 +42,8 @@ pub(super) struct Fleet {
     paused: Vec<(Instant, Pid)>,
     /// Outages of the answers, and until when.
     outages: Vec<(Instant, RuleId)>,
+    /// The rules of stalls.
+    stalls: Vec<RuleId>,
     /// Loaders that were told to stop.
     stopping: JoinSet<anyhow::Result<()>>,
 }
@@ -79,6 +81,7 @@ impl Fleet {
             front,
             paused,
             outages: Vec::new(),
+            stalls: Vec::new(),
             stopping,
         };
         fleet.fill()?;
@@ -106,8 +109,9 @@ impl Fleet {
         if over.is_empty() { Ok(()) } else { self.point() }
     }
 
-    /// Takes a step, on a loader that is drawn.
-    pub(super) async fn take(&mut self, step: Step, random: &mut StdRng) -> anyhow::Result<()> {
+    /// Takes a step, on a loader that is drawn, and counts it.
+    pub(super) async fn take(&mut self, step: Step, random: &mut StdRng, counts: &mut Counts) -> anyhow::Result<()> {
+        counts.add(&step);
         let place = random.random_range(0..LOADERS);
         match step {
             Step::Kill { absent } => {
@@ -136,10 +140,16 @@ impl Fleet {
                 self.fill()?;
             }
             Step::Outage { for_ } => self.outages.push((Instant::now() + for_, lose_answers(&self.faults))),
+            Step::Stall => self.stalls.push(stall(&self.faults)),
             Step::RestartRedis => self.redis.restart().await?,
-            Step::FailOver { lost } => self.redis.fail_over(lost).await?,
+            Step::FailOver { lost } => counts.lost_tails += u32::from(self.redis.fail_over(lost).await?),
         }
         Ok(())
+    }
+
+    /// How many appends were late by a stall.
+    pub(super) fn stalled(&self) -> u64 {
+        self.stalls.iter().filter_map(|rule| self.faults.fired(*rule)).sum()
     }
 
     /// Starts a loader in every empty place.

@@ -7,11 +7,16 @@ use std::{
 
 use anyhow::{Context, bail};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use super::relay::Relay;
 use crate::eventually;
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a failover waits for something to lose.
+const WRITES: Duration = Duration::from_secs(3);
+/// The bytes of a ping among what a replica is sent, which is no write.
+const PING: u64 = 14;
 
 /// A Redis and its replica. Clients come through an address that outlives either.
 pub struct Redis {
@@ -78,11 +83,19 @@ impl Redis {
         self.replicate().await
     }
 
-    /// Cuts the replica off, lets `lost` go by, kills the primary, and has the replica take its place: what was written
-    /// meanwhile is lost.
-    pub async fn fail_over(&mut self, lost: Duration) -> anyhow::Result<()> {
+    /// Cuts the replica off, lets `lost` go by, and up to a few seconds more until something was written meanwhile, kills the
+    /// primary, and has the replica take its place: what was written meanwhile is lost. Returns whether anything was.
+    pub async fn fail_over(&mut self, lost: Duration) -> anyhow::Result<bool> {
         self.link.cut(self.primary.address);
         tokio::time::sleep(lost).await;
+        let deadline = Instant::now() + WRITES;
+        let is_lost = loop {
+            let is_lost = self.primary.offset()? > self.replica.offset()? + PING;
+            if is_lost || Instant::now() >= deadline {
+                break is_lost;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
         self.front.cut(self.primary.address);
         self.primary.kill();
         self.started += 1;
@@ -90,7 +103,8 @@ impl Redis {
         self.primary = std::mem::replace(&mut self.replica, fresh);
         self.primary.ask(&["REPLICAOF", "NO", "ONE"])?;
         self.front.set([self.primary.address]);
-        self.replicate().await
+        self.replicate().await?;
+        Ok(is_lost)
     }
 
     /// Has the replica follow the primary, and waits until it does.
@@ -140,6 +154,14 @@ impl Server {
             bail!("{client} {words:?}: {}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// How many bytes of writes it has seen.
+    fn offset(&self) -> anyhow::Result<u64> {
+        let info = self.ask(&["INFO", "replication"])?;
+        let offset = info.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
+        let offset = offset.with_context(|| format!("expected master_repl_offset, found {info}"))?;
+        offset.trim().parse().with_context(|| format!("master_repl_offset:{offset} is no number"))
     }
 
     fn kill(&mut self) {

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use catalog::{Delivery, Field, FieldType, Mode, Table, TableName, TableSchema, UnknownFields, When};
 use serde_json::json;
 use storage_write::{
-    AppendRequest, CallError, Client, ClientConfig, RowEncoder, SharedDescriptor, StreamWriter, Tables, WriteStreamName,
+    AppendError, AppendRequest, Appended, CallError, Client, ClientConfig, RowEncoder, SharedDescriptor, Tables,
+    WriteStreamName,
 };
 use tokio::time::{Instant, sleep};
 
@@ -16,6 +17,8 @@ use crate::instance::Endpoints;
 /// A table that was just made may not be known everywhere yet.
 const SETTLING: Duration = Duration::from_secs(120);
 const AGAIN: Duration = Duration::from_millis(200);
+/// How often one append is sent while it fails in passing.
+const TRIES: usize = 5;
 
 /// The services that are tried.
 pub(super) struct Place {
@@ -93,8 +96,40 @@ impl Stand {
         .await?)
     }
 
-    pub(super) fn writer_of(&self, stream: &WriteStreamName) -> StreamWriter {
-        self.writer.stream_writer(stream.clone(), self.descriptor())
+    /// Appends the row of `offset` over a new connection, and again over another while it fails in passing: what the last
+    /// answer was.
+    pub(super) async fn append(
+        &self,
+        stream: &WriteStreamName,
+        offset: i64,
+    ) -> anyhow::Result<Result<Appended, AppendError>> {
+        let mut answer = self.append_once(stream, offset).await?;
+        for _ in 1..TRIES {
+            if !answer.as_ref().is_err_and(AppendError::is_passing) {
+                break;
+            }
+            sleep(AGAIN).await;
+            answer = self.append_once(stream, offset).await?;
+        }
+        Ok(answer)
+    }
+
+    async fn append_once(
+        &self,
+        stream: &WriteStreamName,
+        offset: i64,
+    ) -> anyhow::Result<Result<Appended, AppendError>> {
+        let rows = vec![self.row(stream, offset)?];
+        Ok(self.writer.stream_writer(stream.clone(), self.descriptor()).append(offset, rows).await)
+    }
+
+    /// Sees to it that the row of `offset` is written.
+    pub(super) async fn write(&self, stream: &WriteStreamName, offset: i64) -> anyhow::Result<()> {
+        match self.append(stream, offset).await? {
+            // An earlier try of the same row may have been applied.
+            Ok(_) | Err(AppendError::AlreadyExists(_)) => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("appending at {offset}")),
+        }
     }
 
     /// The request that appends the row of `offset`.
@@ -103,14 +138,14 @@ impl Stand {
         Ok(AppendRequest { stream: stream.clone(), offset: Some(offset), rows, descriptor: self.descriptor() })
     }
 
-    /// The rows from `offset` on.
-    pub(super) fn rows(&self, stream: &WriteStreamName, offset: i64, count: i64) -> anyhow::Result<Vec<Bytes>> {
-        (offset..offset + count).map(|offset| self.row(stream, offset)).collect()
-    }
-
     /// Finalizes by the client that did not create the stream.
     pub(super) async fn finalize(&self, stream: &WriteStreamName) -> Result<i64, CallError> {
         patiently(CallError::is_passing, async || self.other.finalize(stream).await).await
+    }
+
+    /// Finalizes by the client that created the stream.
+    pub(super) async fn finalize_own(&self, stream: &WriteStreamName) -> Result<i64, CallError> {
+        patiently(CallError::is_passing, async || self.writer.finalize(stream).await).await
     }
 
     /// How many rows came by the stream.

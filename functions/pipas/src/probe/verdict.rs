@@ -8,8 +8,10 @@ use serde::Serialize;
 pub(super) enum Verdict {
     Holds,
     Fails,
-    /// It could not be tried, or not far enough.
+    /// It could not be tried, or not far enough, or what came of it says nothing.
     NotShown,
+    /// Nobody asked for it.
+    NotTried,
 }
 
 /// An assumption, and what was found of it.
@@ -43,6 +45,7 @@ impl fmt::Display for Finding {
             Verdict::Holds => "holds",
             Verdict::Fails => "fails",
             Verdict::NotShown => "not shown",
+            Verdict::NotTried => "not tried",
         };
         write!(f, "{} {verdict:9} {}\n             {}", self.assumption, self.says, self.evidence)
     }
