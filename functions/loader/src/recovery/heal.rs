@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use catalog::TableName;
+use dedupe::Meter;
 use registry::{Degraded, Generation};
 use service::chain;
 use tokio::time::sleep;
@@ -46,7 +48,7 @@ impl Recovery {
         for degraded in &generation.degraded {
             // Another loader's catalog may have the others.
             let Some(table) = self.claimed(&degraded.table) else { continue };
-            if self.services.ledger.count(&format!("heal/{}", table.name), TURN).await? > 1 {
+            if !self.is_first(&table.name).await? {
                 continue;
             }
             let streams = self.streams_before(number).await?.remove(&table.name).unwrap_or_default();
@@ -61,6 +63,12 @@ impl Recovery {
             }
         }
         Ok(())
+    }
+
+    /// Whether no loader tried to heal the table in this turn.
+    async fn is_first(&self, table: &TableName) -> Result<bool, RecoveryError> {
+        let turn = Meter { what: &format!("heal/{table}"), by: 1, period: TURN };
+        Ok(self.services.ledger.meter(&[turn]).await?.iter().all(|counted| counted.current == 1))
     }
 
     async fn healed(&self, number: u64, degraded: &Degraded, events: u64) -> Result<(), RecoveryError> {
