@@ -8,10 +8,8 @@ const BAD: f64 = 0.01;
 /// Events whose id is used once more, for something else.
 const CONFLICT: f64 = 0.02;
 
-/// The bodies of the requests, each of up to a hundred lines, in the order in which they are sent. Without `bad_conflicts` no id of
-/// an event that is no row is used for something else: a ledger that was filled from the tables knows what rows said, but of dead
-/// letters only that they are, and takes such an event for a repetition.
-pub(super) fn batches(random: &mut StdRng, seed: u64, events: usize, bad_conflicts: bool) -> Vec<String> {
+/// The bodies of the requests, each of up to a hundred lines, in the order in which they are sent.
+pub(super) fn batches(random: &mut StdRng, seed: u64, events: usize) -> Vec<String> {
     let mut lines = Vec::with_capacity(events + events / 10);
     for index in 0..events {
         let is_bad = random.random_bool(BAD);
@@ -30,7 +28,7 @@ pub(super) fn batches(random: &mut StdRng, seed: u64, events: usize, bad_conflic
         if random.random_bool(TWICE) {
             lines.push(line(word));
         }
-        if (bad_conflicts || !is_bad) && random.random_bool(CONFLICT) {
+        if random.random_bool(CONFLICT) {
             lines.push(line(random.random()));
         }
     }

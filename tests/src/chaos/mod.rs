@@ -85,7 +85,7 @@ impl Chaos {
     async fn run_on(&self, fleet: &mut Fleet, seed: u64) -> anyhow::Result<Outcome> {
         let started = Instant::now();
         let mut random = StdRng::seed_from_u64(seed);
-        let batches = input::batches(&mut random, seed, self.events, !self.failover);
+        let batches = input::batches(&mut random, seed, self.events);
         plan::inject(&mut random, &fleet.faults);
 
         let receiver = fleet.endpoints.receiver.clone();
