@@ -64,7 +64,10 @@ impl Registry {
     }
 }
 
-/// The call's end, if it comes in time.
-async fn within<T>(call: impl Future<Output = T>) -> Result<T, RegistryError> {
-    timeout(PATIENCE, call).await.map_err(|_| RegistryError::Late)
+/// The call's end, if it comes in time. Boxed: the bucket's client has large futures, and whoever awaits one holds it.
+fn within<'a, T>(
+    call: impl Future<Output = T> + Send + 'a,
+) -> impl Future<Output = Result<T, RegistryError>> + Send + 'a {
+    let call = timeout(PATIENCE, Box::pin(call));
+    async move { call.await.map_err(|_| RegistryError::Late) }
 }

@@ -53,7 +53,7 @@ impl Recovery {
             }
             let streams = self.streams_before(number).await?.remove(&table.name).unwrap_or_default();
             let broken = Broken { table, streams, cut: degraded.cut };
-            match broken.repair(self, &survey).await {
+            match Box::pin(broken.repair(self, &survey)).await {
                 Ok(events) => self.healed(number, degraded, events).await?,
                 Err(error) if error.is_of_all() => return Err(error),
                 Err(error) => {

@@ -158,7 +158,7 @@ impl Recovery {
                     "the ledger may have lost claims; it is being made whole"
                 );
             }
-            if let Some(opened) = self.repair(&generation, &survey, cut).await? {
+            if let Some(opened) = Box::pin(self.repair(&generation, &survey, cut)).await? {
                 return Ok(opened);
             }
         }
@@ -177,7 +177,7 @@ impl Recovery {
         let mut restored = 0;
         // What the other tables' dead letters are is read there: it comes first, and without it nothing is whole.
         for letters in letters {
-            restored += letters.repair(self, survey).await?;
+            restored += Box::pin(letters.repair(self, survey)).await?;
         }
         let deadline = Instant::now() + self.limit;
         let repairs: Vec<_> = tables.iter().map(|table| self.in_time(table, survey, deadline)).collect();
@@ -234,7 +234,7 @@ impl Recovery {
     ) -> Result<Result<u64, Degraded>, RecoveryError> {
         let mut backoff = FIRST_BACKOFF;
         loop {
-            let repaired = timeout_at(deadline, table.repair(self, survey)).await;
+            let repaired = timeout_at(deadline, Box::pin(table.repair(self, survey))).await;
             let error = match repaired.unwrap_or(Err(RecoveryError::Late { limit: self.limit })) {
                 Ok(events) => return Ok(Ok(events)),
                 Err(error) if error.is_of_all() => return Err(error),

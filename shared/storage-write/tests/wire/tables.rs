@@ -118,7 +118,7 @@ async fn a_query_is_waited_for_and_read_to_its_end() {
     assert_eq!(answer.fields.len(), 1);
     let asked = asked(&script);
     let options = json!({"useInt64Timestamp": true});
-    let request = json!({"query": "SELECT n", "useLegacySql": false, "formatOptions": options});
+    let request = json!({"query": "SELECT n", "useLegacySql": false, "useQueryCache": false, "formatOptions": options});
     assert_eq!(asked[0], ("POST /bigquery/v2/projects/p/queries".into(), request));
     let page =
         "GET /bigquery/v2/projects/p/queries/j%2F1?timeoutMs=10000&formatOptions.useInt64Timestamp=true&location=EU";
