@@ -112,3 +112,26 @@ impl Quota {
         UsedUp(quota)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_the_ledger_a_loader_brakes_by_what_it_uses_itself() {
+        let quotas = Quotas { share: 0.5, throughput_bytes_per_second: 200, ..Quotas::default() };
+        let quota = Quota::new(&quotas, &Metrics::new().expect("metrics"));
+        let now = Instant::now();
+        let (second, third) = (now + Duration::from_secs(1), now + Duration::from_secs(2));
+        quota.bytes.lock().set_rate(10.0, now);
+        quota.others_connections.store(7, Ordering::Relaxed);
+        assert_eq!(quota.open_connections(2), 9);
+        assert!(quota.bytes.lock().take(10, second) && quota.bytes.lock().take(1, second));
+        assert!(!quota.bytes.lock().take(1, second));
+
+        quota.alone();
+        assert_eq!(quota.open_connections(2), 2);
+        assert!(quota.bytes.lock().take(100, third) && quota.bytes.lock().take(1, third));
+        assert!(!quota.bytes.lock().take(1, third));
+    }
+}
