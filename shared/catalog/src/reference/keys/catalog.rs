@@ -92,7 +92,7 @@ pub(super) const CATALOG: &[Key] = &[
         "quotas.share",
         Share,
         Default("`0.8`"),
-        "The share of each quota that all loaders together may use; they tell each other over the ledger. What goes beyond it is answered with 429 and comes again.",
+        "The share of each quota that all loaders together may use; they tell each other over the ledger. What goes beyond it is not acked and comes again.",
         "0.8",
     ),
     key(
