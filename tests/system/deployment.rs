@@ -12,12 +12,13 @@ fn root() -> PathBuf {
 }
 
 /// What a deployment leaves as it is, because it is of the image, of tests, or a default that fits.
-const LEFT: [&str; 14] = [
+const LEFT: [&str; 15] = [
     "PIPAS_CATALOG",
     "PIPAS_PUSH_AUTH",
     "PIPAS_LEDGER_JOURNAL",
     "PIPAS_REDIS_BUCKETS",
     "PIPAS_JANITOR_IDLE",
+    "PIPAS_RECOVERY_LIMIT",
     "PIPAS_LOADER_BUFFER_BYTES",
     "PIPAS_HOLD",
     "PIPAS_SUSPECT_AFTER",

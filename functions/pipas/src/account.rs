@@ -110,7 +110,11 @@ pub(crate) async fn live(
 ) -> anyhow::Result<Accounts> {
     let functions = Functions {
         receiver: Counters::fetch(http, &endpoints.receiver).await?,
-        poller: Counters::fetch(http, &endpoints.poller).await?,
+        poller: match &*endpoints.poller {
+            // Not every instance has one.
+            "" => Counters::default(),
+            poller => Counters::fetch(http, poller).await?,
+        },
         loader: Counters::fetch(http, &endpoints.loader).await?,
         deadletter: Counters::fetch(http, &endpoints.deadletter).await?,
     };

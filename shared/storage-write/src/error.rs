@@ -65,10 +65,25 @@ pub enum RowErrorCode {
 }
 
 impl RowError {
-    /// The row as a rejection.
+    /// The row as a rejection, with the place of the column that the service names, where it does.
     pub fn rejection(&self) -> Rejection {
-        Rejection::new(Reason::RowRejected, self.message.clone())
+        match column(&self.message) {
+            Some(column) => {
+                let pointer = format!("/{}", column.replace('.', "/"));
+                Rejection { pointer: Some(pointer), ..Rejection::new(Reason::RowRejected, self.message.clone()) }
+            }
+            None => Rejection::new(Reason::RowRejected, self.message.clone()),
+        }
     }
+}
+
+/// The column that a bad row's explanation names: `Field a.b: STRING(4) has maximum length …`, `… on field a.b`.
+fn column(message: &str) -> Option<&str> {
+    let ways = ["on field ", "Field value of ", "Field "];
+    let behind = ways.iter().find_map(|way| message.split_once(way).map(|(_, behind)| behind))?;
+    let is_of_name = |char: char| char.is_alphanumeric() || matches!(char, '_' | '.');
+    let name = behind.split(|char| !is_of_name(char)).next()?.trim_end_matches('.');
+    (!name.is_empty()).then_some(name)
 }
 
 /// What the service, or the way to it, said.
@@ -330,6 +345,22 @@ mod tests {
             (Code::PermissionDenied, None),
         ] {
             assert!(!of(code, storage), "{code:?} {storage:?}");
+        }
+    }
+
+    #[test]
+    fn a_bad_row_has_the_place_of_its_column() {
+        for (message, pointer) in [
+            ("Field dst_ip: STRING(15) has maximum length 15 but got a value with length 54", Some("/dst_ip")),
+            ("Field value of order.id cannot be empty.", Some("/order/id")),
+            ("Invalid NUMERIC value: 1e40 on field items.price.", Some("/items/price")),
+            ("Field n is required but has no value", Some("/n")),
+            ("the row is bad", None),
+            ("Field ", None),
+        ] {
+            let error = RowError { index: 0, code: RowErrorCode::FieldsError, message: message.into() };
+            let rejection = error.rejection();
+            assert_eq!((rejection.pointer.as_deref(), &*rejection.detail), (pointer, message));
         }
     }
 

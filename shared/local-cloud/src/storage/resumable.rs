@@ -212,11 +212,14 @@ impl Session {
             known -= skip;
             let _ = bytes.split_to(usize::try_from(skip).unwrap_or(bytes.len()));
             quantum.extend_from_slice(&bytes);
-            if keep.is_some_and(|keep| received >= keep) {
+            // However the body comes in pieces, as much of it is kept.
+            let over = keep.and_then(|keep| received.checked_sub(keep));
+            let kept = quantum.len().saturating_sub(over.map_or(0, |over| over as usize));
+            let whole = kept / QUANTUM * QUANTUM;
+            self.persist(&quantum.split_to(whole)).await?;
+            if over.is_some() {
                 return Ok(None);
             }
-            let whole = quantum.len() / QUANTUM * QUANTUM;
-            self.persist(&quantum.split_to(whole)).await?;
         }
         if is_last {
             self.persist(&quantum).await?;
