@@ -32,16 +32,20 @@ impl Whole {
         Self { generation: 0, degraded: Arc::default() }
     }
 
+    /// What the registry says, of the tables that are `ours`: another loader's catalog may have others.
+    pub(crate) fn new(found: &Generation, ours: impl Fn(&TableName) -> bool) -> Self {
+        let degraded = found.degraded.iter().map(|degraded| &degraded.table).filter(|table| ours(table));
+        Self { generation: found.number, degraded: Arc::new(degraded.cloned().collect()) }
+    }
+
+    /// How many tables it is not to be used for.
+    pub(crate) fn degraded(&self) -> usize {
+        self.degraded.len()
+    }
+
     /// The generation, where the table's claims may be made.
     pub(crate) fn of(&self, table: &TableName) -> Option<u64> {
         (!self.degraded.contains(table)).then_some(self.generation)
-    }
-}
-
-impl From<&Generation> for Whole {
-    fn from(found: &Generation) -> Self {
-        let degraded = found.degraded.iter().map(|degraded| degraded.table.clone()).collect();
-        Self { generation: found.number, degraded: Arc::new(degraded) }
     }
 }
 

@@ -134,6 +134,10 @@ impl Fleet {
             }
             Step::Terminate => {
                 if let Some(loader) = self.loaders[place].take() {
+                    // A signal waits for who is paused, and its time to stop does not.
+                    let pid = loader.pid()?;
+                    self.paused.retain(|(_, paused)| *paused != pid);
+                    kill(pid, Signal::SIGCONT)?;
                     // It answers what it holds while its place is taken: a new revision beside an old one.
                     self.stopping.spawn_blocking(move || loader.terminate().map(drop));
                 }

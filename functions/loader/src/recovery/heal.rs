@@ -9,7 +9,6 @@ use service::chain;
 use tokio::time::sleep;
 
 use super::{Recovery, RecoveryError, repair::Broken};
-use crate::generation::Whole;
 
 /// How often the registry is asked which tables are degraded, while there are some.
 const LOOK: Duration = Duration::from_secs(5);
@@ -85,7 +84,6 @@ impl Recovery {
 
     /// Takes what the registry says of the generation that is in use.
     fn learn(&self, generation: &Generation) {
-        self.show(generation);
-        self.services.generations.healed(Whole::from(generation));
+        self.services.generations.healed(self.shown(generation));
     }
 }

@@ -109,8 +109,7 @@ impl Recovery {
             match self.whole().await {
                 Ok(generation) => {
                     self.services.metrics.generation.set(i64::try_from(generation.number).unwrap_or(i64::MAX));
-                    self.show(&generation);
-                    self.services.generations.found(Whole::from(&generation));
+                    self.services.generations.found(self.shown(&generation));
                     return;
                 }
                 Err(error) => {
@@ -251,10 +250,11 @@ impl Recovery {
         }
     }
 
-    /// Shows which tables the ledger is not whole for.
-    fn show(&self, generation: &Generation) {
-        let known = generation.degraded.iter().filter(|degraded| self.claimed(&degraded.table).is_some());
-        self.services.metrics.degraded.set(i64::try_from(known.count()).unwrap_or(i64::MAX));
+    /// What the generation is to this loader, and to those who watch it.
+    fn shown(&self, generation: &Generation) -> Whole {
+        let whole = Whole::new(generation, |table| self.claimed(table).is_some());
+        self.services.metrics.degraded.set(i64::try_from(whole.degraded()).unwrap_or(i64::MAX));
+        whole
     }
 
     fn claimed(&self, name: &TableName) -> Option<&Claimed> {

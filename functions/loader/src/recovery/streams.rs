@@ -14,7 +14,7 @@ use crate::fence;
 /// Streams that are fenced at once.
 const AT_ONCE: usize = 8;
 /// Rows that a fence counted are visible at once; so long at most.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(250);
 /// Rows that are not there so long after their stream was fenced were deleted: waiting brings none back.
 const GIVEN_UP: Duration = Duration::from_secs(10 * 60);
